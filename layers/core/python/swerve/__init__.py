@@ -1,0 +1,1 @@
+"""Swerve: warns when a shopper's interest suddenly changes."""

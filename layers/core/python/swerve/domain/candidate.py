@@ -1,0 +1,94 @@
+"""What detection says of one subject in one window, before it becomes an alert."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Level(StrEnum):
+    """What is watched."""
+
+    USER = "user"
+    CATEGORY = "category"
+    PRODUCT = "product"
+    CAMPAIGN = "campaign"
+    PLATFORM = "platform"
+
+
+class Head(StrEnum):
+    """The two families of change, calibrated and budgeted apart."""
+
+    INTEREST = "interest"
+    ENGAGEMENT = "engagement"
+
+
+class Kind(StrEnum):
+    """The kinds of change that an alert can name."""
+
+    SWITCH = "switch"
+    NEW_INTEREST = "new_interest"
+    DRIFT = "drift"
+    BREADTH_CHANGE = "breadth_change"
+    SURGE = "surge"
+    DROP = "drop"
+    CHURN_RISK = "churn_risk"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One number that one detector says, and whether it votes for a change."""
+
+    detector: str
+    value: float
+    threshold: float
+    vote: bool
+    p_value: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A category's part of a subject's weighted actions, before and now (0 to 1)."""
+
+    category: int
+    before: float
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A subject with a small calibrated p-value in a window.
+
+    Attributes
+    ----------
+    subject : str
+        `u-`, `c-`, `p-` or `m-` (campaign) and 16 hex digits of the key, or `platform`.
+    window : int
+        The window at whose end this was seen.
+    change_window : int
+        First window of the change, as estimated.
+    bucket : int
+        Activity bucket, the unit of calibration.
+    p_value : float
+        Calibrated p-value of the head.
+    falling, rising : tuple of Share
+        Categories that lost or won, most telling first, at most three each. `falling[0]` and
+        `rising[0]` are the from and to of the alert's text.
+    facts : dict
+        Numbers for the texts, by name: `actions_now`, `actions_before` (weighted, a week),
+        `ratio`, `idle_days`, `active_days`, `breadth_before`, `breadth_now`, `users`, ...
+    """
+
+    level: Level
+    subject: str
+    head: Head
+    kind: Kind
+    window: int
+    change_window: int
+    bucket: int
+    p_value: float
+    evidence: tuple[Evidence, ...]
+    falling: tuple[Share, ...] = ()
+    rising: tuple[Share, ...] = ()
+    facts: dict[str, float] = field(default_factory=dict)

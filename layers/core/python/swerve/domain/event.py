@@ -1,0 +1,75 @@
+"""The columns of behaviour events: what featurize packs and everything later reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+COLUMN_TYPES: dict[str, type[np.generic]] = {
+    "user": np.uint64,
+    "key": np.uint64,
+    "time_ms": np.int64,
+    "behaviour": np.uint8,
+    "category": np.uint64,
+    "item": np.uint64,
+    "campaign": np.uint64,
+    "value": np.float32,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """Events as parallel columns, one row an event.
+
+    Attributes
+    ----------
+    user : uint64[n]
+        Pseudonym of the user (keyed hash; never a raw id).
+    key : uint64[n]
+        Identity of the event for deduplication; (user, key) is unique in truth.
+    time_ms : int64[n]
+        Event time, milliseconds since 1970 UTC.
+    behaviour : uint8[n]
+        Code of `Behaviour`.
+    category, item, campaign : uint64[n]
+        64-bit hash of the normalised name; 0 where the event has none.
+    value : float32[n]
+        Amount of money or rating; NaN where absent.
+    """
+
+    user: NDArray[np.uint64]
+    key: NDArray[np.uint64]
+    time_ms: NDArray[np.int64]
+    behaviour: NDArray[np.uint8]
+    category: NDArray[np.uint64]
+    item: NDArray[np.uint64]
+    campaign: NDArray[np.uint64]
+    value: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return int(self.user.size)
+
+    @classmethod
+    def empty(cls) -> Events:
+        """No events."""
+        return cls(**{name: np.empty(0, kind) for name, kind in COLUMN_TYPES.items()})
+
+    @classmethod
+    def concatenate(cls, parts: list[Events]) -> Events:
+        """All rows of `parts`, in their order."""
+        if not parts:
+            return cls.empty()
+        return cls(**{n: np.concatenate([getattr(p, n) for p in parts]) for n in COLUMN_TYPES})
+
+    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Events:
+        """Return the chosen rows as new columns."""
+        return Events(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+    def canonical(self) -> Events:
+        """Return the same rows sorted by (user, time, key): one order for one set of events."""
+        return self.take(np.lexsort((self.key, self.time_ms, self.user)))

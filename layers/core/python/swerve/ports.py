@@ -1,0 +1,234 @@
+"""What the use-cases need from the outside; `swerve.adapters` answers on AWS, tests with fakes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from swerve.domain.manifest import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedObject:
+    """One version of one uploaded object, key already URL-decoded."""
+
+    bucket: str
+    key: str
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectHead:
+    """What S3 knows of an object without reading it."""
+
+    size_bytes: int
+    uploaded_ms: int
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class PartialItem:
+    """One stored segment of one batch's events for one (shard, window)."""
+
+    shard: int
+    window: int
+    batch_id: str
+    segment: int
+    data: bytes
+    events: int
+
+
+@dataclass(frozen=True, slots=True)
+class WindowControl:
+    """Work state of one window: it needs a close while dirty > closed."""
+
+    window: int
+    dirty: int
+    closed: int
+
+
+class Uploads(Protocol):
+    """The bucket that pipelines drop files into; read only."""
+
+    def head(self, uploaded: UploadedObject) -> ObjectHead:
+        """Raise `UploadGone` when the version no longer exists."""
+        ...
+
+    def download(self, uploaded: UploadedObject, path: Path) -> None:
+        """Copy the object's bytes to a local file."""
+        ...
+
+
+class Data(Protocol):
+    """The bucket for receipts, checkpoints, pages and every other file that Swerve writes."""
+
+    def put(self, key: str, body: bytes, content_type: str = "application/octet-stream") -> None:
+        """Write or overwrite."""
+        ...
+
+    def get(self, key: str) -> bytes | None:
+        """Return the bytes, or None where there is no such key."""
+        ...
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """All keys under a prefix, in order."""
+        ...
+
+
+class Windows(Protocol):
+    """The windows table: partials, manifests, control, vocabulary."""
+
+    def put_partials(self, partials: Iterable[PartialItem], expires_s: int) -> None:
+        """Write at deterministic keys: writing again changes nothing."""
+        ...
+
+    def partials(self, shard: int, first: int, last: int) -> Iterator[PartialItem]:
+        """Partials of a shard with first <= window <= last, ordered (window, batch, segment)."""
+        ...
+
+    def put_manifest(self, manifest: Manifest, expires_s: int) -> bool:
+        """Write once; False where the batch already had one."""
+        ...
+
+    def manifest(self, batch_id: str) -> Manifest | None:
+        """Read consistently."""
+        ...
+
+    def manifests(self) -> Iterator[Manifest]:
+        """All live manifests, ordered by batch id."""
+        ...
+
+    def raise_dirty(self, windows: Iterable[int]) -> None:
+        """Add 1 to `dirty` of each window."""
+        ...
+
+    def control(self) -> tuple[WindowControl, ...]:
+        """All windows ever touched and not expired, in order; read consistently."""
+        ...
+
+    def set_closed(self, seen: Mapping[int, int]) -> None:
+        """Set `closed` of each window to the counter seen, never backwards."""
+        ...
+
+    def put_watermark(self, source: str, watermark_ms: int, seen_ms: int) -> None:
+        """Move a source's watermark forward (never back) and note when it was last active."""
+        ...
+
+    def watermarks(self) -> Mapping[str, tuple[int, int]]:
+        """Source -> (watermark_ms, seen_ms)."""
+        ...
+
+    def state(self, name: str) -> Mapping[str, str | int] | None:
+        """A named control item: `shards`, `model`, `publish#email` ..."""
+        ...
+
+    def put_state(
+        self, name: str, value: Mapping[str, str | int], expected: Mapping[str, str | int] | None
+    ) -> bool:
+        """Compare and set; `expected` None means there must be none. False when it differs."""
+        ...
+
+    def acquire_lease(self, name: str, owner: str, now_ms: int, until_ms: int) -> bool:
+        """Take a lease that is free, expired, or already this owner's."""
+        ...
+
+    def release_lease(self, name: str, owner: str) -> None:
+        """Give it back; harmless where it is no longer this owner's."""
+        ...
+
+    def put_names(self, names: Mapping[int, str]) -> None:
+        """Add to the vocabulary (key -> name); idempotent."""
+        ...
+
+    def names(self, keys: Iterable[int]) -> Mapping[int, str]:
+        """Known names of keys."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRow:
+    """One row of the alerts table, the outbox.
+
+    `state` is selected | folded | held | sending | sent; `status` is open | updated | resolved |
+    withdrawn. `payload` is the interest-alert JSON. `changed` counts how often the told text
+    changed, so that a row is told again only when it did.
+    """
+
+    window: int
+    subject_kind: str
+    alert_id: str
+    state: str
+    status: str
+    severity: str
+    payload: str
+    revision: int = 0
+    lease_ms: int = 0
+
+
+class Alerts(Protocol):
+    """The alerts table."""
+
+    def put(self, row: AlertRow, expected_revision: int | None) -> bool:
+        """Compare and set on `revision` (None: must be new). False when it differs."""
+        ...
+
+    def get(self, window: int, subject_kind: str) -> AlertRow | None:
+        """Read consistently."""
+        ...
+
+    def in_window(self, window: int) -> Sequence[AlertRow]:
+        """All rows of a window, ordered."""
+        ...
+
+    def in_state(self, states: Iterable[str]) -> Iterator[AlertRow]:
+        """Rows in these states, over all windows."""
+        ...
+
+
+class Queue(Protocol):
+    """A queue that this function may write to."""
+
+    def send(self, bodies: Sequence[str]) -> None:
+        """Send all, or raise."""
+        ...
+
+
+class Topic(Protocol):
+    """An SNS topic."""
+
+    def publish(self, message: str, subject: str | None, attributes: Mapping[str, object]) -> str:
+        """Publish one message; return its id."""
+        ...
+
+
+class CloseStarter(Protocol):
+    """Starts the close workflow."""
+
+    def start(self, name: str, payload: Mapping[str, object]) -> None:
+        """Start once; a name already used counts as started."""
+        ...
+
+
+class Clock(Protocol):
+    """The time of day; injected."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since 1970 UTC."""
+        ...
+
+
+class Network(Protocol):
+    """The recurrent model: one stateful step a window."""
+
+    @property
+    def hidden(self) -> int:
+        """Width of the recurrent state."""
+        ...
+
+    def step(self, inputs: object, state: object) -> tuple[object, object]:
+        """(float32[n, features], float32[n, hidden_total]) -> (forecast, state)."""
+        ...
