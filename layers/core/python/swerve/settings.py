@@ -69,13 +69,15 @@ class Settings:
             text = source.get(name)
             if text is None:
                 continue
-            kind = type(field.default)
+            default = getattr(_DEFAULTS, field.name)
             try:
-                values[field.name] = kind(text)
+                values[field.name] = type(default)(text)
             except ValueError as wrong:
-                expected = f"a value like {field.default!r}"
-                raise ValueError(f"{name}={text!r} is not {expected}: mend it") from wrong
+                raise ValueError(f"{name}={text!r}: expected a value like {default!r}") from wrong
         settings = cls(**values)  # type: ignore[arg-type]
         if settings.window not in {"1d", "7d"}:
             raise ValueError(f"SWERVE_WINDOW={settings.window!r} is neither 1d nor 7d")
         return settings
+
+
+_DEFAULTS = Settings()
