@@ -1,0 +1,366 @@
+"""In-memory ports with fault injection.
+
+All fakes of one `World` share one `Faults`, so that "the k-th call" counts over all of them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from functools import wraps
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from swerve.errors import TransientFault, UploadGone
+from swerve.ports import AlertRow, ObjectHead, PartialItem, UploadedObject, WindowControl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from swerve.domain.manifest import Manifest
+
+Method = TypeVar("Method", bound="Callable[..., Any]")
+
+
+class Crash(BaseException):
+    """The process died here: no `except Exception` may see it."""
+
+
+@dataclass
+class Faults:
+    """Decides for every port call whether it goes through.
+
+    `crash_at=k` dies just before the k-th call (1-based), so k over 1..n+1 covers every gap between
+    two calls. `throttle=p` raises `TransientFault` with probability p, half of them after the call
+    took effect, as when only the answer is lost.
+    """
+
+    crash_at: int | None = None
+    throttle: float = 0.0
+    seed: int = 0
+    calls: int = 0
+    names: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)  # noqa: S311 - a test's dice
+
+    def before(self, name: str) -> None:
+        self.calls += 1
+        self.names[name] += 1
+        if self.calls == self.crash_at:
+            raise Crash(f"before call {self.calls}: {name}")
+        if self.throttle and self._random.random() < self.throttle / 2:
+            raise TransientFault(f"{name}: throttled before call {self.calls}")
+
+    def after(self, name: str) -> None:
+        if self.throttle and self._random.random() < self.throttle / 2:
+            raise TransientFault(f"{name}: answer of call {self.calls} was lost")
+
+    def heal(self) -> None:
+        """No more faults; the count starts anew."""
+        self.crash_at, self.throttle, self.calls = None, 0.0, 0
+        self.names.clear()
+
+
+def guarded(method: Method) -> Method:
+    """Let the call pass through the fake's `faults`."""
+
+    @wraps(method)
+    def call(self: Any, *arguments: Any, **named: Any) -> Any:
+        name = f"{type(self).__name__.removeprefix('Fake').lower()}.{method.__name__}"
+        self.faults.before(name)
+        answer = method(self, *arguments, **named)
+        self.faults.after(name)
+        return answer
+
+    return call  # type: ignore[return-value] - wraps keeps the signature
+
+
+@dataclass
+class ManualClock:
+    """Time that only a test moves."""
+
+    ms: int = 1_767_225_600_000  # 2026-01-01
+
+    def now_ms(self) -> int:
+        return self.ms
+
+    def advance(self, seconds: float) -> None:
+        self.ms += round(seconds * 1000)
+
+
+@dataclass
+class FakeUploads:
+    faults: Faults = field(default_factory=Faults)
+    objects: dict[UploadedObject, tuple[bytes, ObjectHead]] = field(default_factory=dict)
+
+    def add(
+        self,
+        key: str,
+        body: bytes,
+        uploaded_ms: int = 0,
+        metadata: Mapping[str, str] | None = None,
+    ) -> UploadedObject:
+        """Upload a new version of a key."""
+        versions = sum(known.key == key for known in self.objects)
+        uploaded = UploadedObject("uploads", key, f"v{versions + 1}")
+        head = ObjectHead(len(body), uploaded_ms, MappingProxyType(dict(metadata or {})))
+        self.objects[uploaded] = (bytes(body), head)
+        return uploaded
+
+    @guarded
+    def head(self, uploaded: UploadedObject) -> ObjectHead:
+        return self._found(uploaded)[1]
+
+    @guarded
+    def download(self, uploaded: UploadedObject, path: Path) -> None:
+        path.write_bytes(self._found(uploaded)[0])
+
+    def _found(self, uploaded: UploadedObject) -> tuple[bytes, ObjectHead]:
+        if uploaded not in self.objects:
+            raise UploadGone(f"{uploaded.key} version {uploaded.version} was deleted")
+        return self.objects[uploaded]
+
+
+@dataclass
+class FakeData:
+    faults: Faults = field(default_factory=Faults)
+    files: dict[str, bytes] = field(default_factory=dict)
+
+    @guarded
+    def put(self, key: str, body: bytes, content_type: str = "application/octet-stream") -> None:
+        assert content_type
+        self.files[key] = bytes(body)
+
+    @guarded
+    def get(self, key: str) -> bytes | None:
+        return self.files.get(key)
+
+    @guarded
+    def keys(self, prefix: str) -> Iterator[str]:
+        return iter(sorted(key for key in self.files if key.startswith(prefix)))
+
+
+@dataclass
+class FakeWindows:
+    faults: Faults = field(default_factory=Faults)
+    stored: dict[tuple[int, int, str, int], PartialItem] = field(default_factory=dict)
+    batches: dict[str, Manifest] = field(default_factory=dict)
+    counters: dict[int, WindowControl] = field(default_factory=dict)
+    sources: dict[str, tuple[int, int]] = field(default_factory=dict)
+    states: dict[str, dict[str, str | int]] = field(default_factory=dict)
+    leases: dict[str, tuple[str, int]] = field(default_factory=dict)
+    vocabulary: dict[int, str] = field(default_factory=dict)
+
+    def put_partials(self, partials: Iterable[PartialItem], expires_s: int) -> None:
+        for partial in partials:
+            self._put_partial(partial, expires_s)
+
+    @guarded
+    def _put_partial(self, partial: PartialItem, expires_s: int) -> None:
+        assert len(partial.data) <= 350_000
+        assert expires_s > 0
+        key = (partial.shard, partial.window, partial.batch_id, partial.segment)
+        self.stored[key] = replace(partial, data=bytes(partial.data))
+
+    @guarded
+    def partials(self, shard: int, first: int, last: int) -> Iterator[PartialItem]:
+        return iter(
+            [
+                self.stored[key]
+                for key in sorted(self.stored)
+                if key[0] == shard and first <= key[1] <= last
+            ]
+        )
+
+    @guarded
+    def put_manifest(self, manifest: Manifest, expires_s: int) -> bool:
+        assert expires_s > 0
+        if manifest.batch_id in self.batches:
+            return False
+        self.batches[manifest.batch_id] = replace(
+            manifest, rejected=dict(manifest.rejected), windows=dict(manifest.windows)
+        )
+        return True
+
+    @guarded
+    def manifest(self, batch_id: str) -> Manifest | None:
+        return self.batches.get(batch_id)
+
+    @guarded
+    def manifests(self) -> Iterator[Manifest]:
+        return iter([self.batches[batch_id] for batch_id in sorted(self.batches)])
+
+    def raise_dirty(self, windows: Iterable[int]) -> None:
+        for window in windows:
+            self._raise_dirty(window)
+
+    @guarded
+    def _raise_dirty(self, window: int) -> None:
+        now = self.counters.get(window, WindowControl(window, 0, 0))
+        self.counters[window] = replace(now, dirty=now.dirty + 1)
+
+    @guarded
+    def control(self) -> tuple[WindowControl, ...]:
+        return tuple(self.counters[window] for window in sorted(self.counters))
+
+    def set_closed(self, seen: Mapping[int, int]) -> None:
+        for window, counter in sorted(seen.items()):
+            self._set_closed(window, counter)
+
+    @guarded
+    def _set_closed(self, window: int, counter: int) -> None:
+        now = self.counters.get(window, WindowControl(window, 0, 0))
+        self.counters[window] = replace(now, closed=max(now.closed, counter))
+
+    @guarded
+    def put_watermark(self, source: str, watermark_ms: int, seen_ms: int) -> None:
+        known = self.sources.get(source, (watermark_ms, seen_ms))
+        self.sources[source] = (max(known[0], watermark_ms), max(known[1], seen_ms))
+
+    @guarded
+    def watermarks(self) -> Mapping[str, tuple[int, int]]:
+        return dict(sorted(self.sources.items()))
+
+    @guarded
+    def state(self, name: str) -> Mapping[str, str | int] | None:
+        known = self.states.get(name)
+        return None if known is None else dict(known)
+
+    @guarded
+    def put_state(
+        self, name: str, value: Mapping[str, str | int], expected: Mapping[str, str | int] | None
+    ) -> bool:
+        known = self.states.get(name)
+        if known != (None if expected is None else dict(expected)):
+            return False
+        self.states[name] = dict(value)
+        return True
+
+    @guarded
+    def acquire_lease(self, name: str, owner: str, now_ms: int, until_ms: int) -> bool:
+        holder, expiry = self.leases.get(name, (owner, 0))
+        if holder != owner and expiry > now_ms:
+            return False
+        self.leases[name] = (owner, until_ms)
+        return True
+
+    @guarded
+    def release_lease(self, name: str, owner: str) -> None:
+        if self.leases.get(name, ("", 0))[0] == owner:
+            del self.leases[name]
+
+    @guarded
+    def put_names(self, names: Mapping[int, str]) -> None:
+        self.vocabulary.update(names)
+
+    @guarded
+    def names(self, keys: Iterable[int]) -> Mapping[int, str]:
+        return {key: self.vocabulary[key] for key in keys if key in self.vocabulary}
+
+
+@dataclass
+class FakeAlerts:
+    faults: Faults = field(default_factory=Faults)
+    rows: dict[tuple[int, str], AlertRow] = field(default_factory=dict)
+
+    @guarded
+    def put(self, row: AlertRow, expected_revision: int | None) -> bool:
+        known = self.rows.get((row.window, row.subject_kind))
+        if (None if known is None else known.revision) != expected_revision:
+            return False
+        self.rows[row.window, row.subject_kind] = row
+        return True
+
+    @guarded
+    def get(self, window: int, subject_kind: str) -> AlertRow | None:
+        return self.rows.get((window, subject_kind))
+
+    @guarded
+    def in_window(self, window: int) -> Sequence[AlertRow]:
+        return [self.rows[key] for key in sorted(self.rows) if key[0] == window]
+
+    @guarded
+    def in_state(self, states: Iterable[str]) -> Iterator[AlertRow]:
+        wanted = frozenset(states)
+        return iter([self.rows[key] for key in sorted(self.rows) if self.rows[key].state in wanted])
+
+
+@dataclass
+class FakeQueue:
+    faults: Faults = field(default_factory=Faults)
+    bodies: list[str] = field(default_factory=list)
+
+    @guarded
+    def send(self, bodies: Sequence[str]) -> None:
+        self.bodies.extend(bodies)
+
+    def drain(self) -> list[str]:
+        """Take all messages."""
+        taken, self.bodies = self.bodies, []
+        return taken
+
+
+@dataclass(frozen=True)
+class Published:
+    message: str
+    subject: str | None
+    attributes: Mapping[str, object]
+
+
+@dataclass
+class FakeTopic:
+    faults: Faults = field(default_factory=Faults)
+    published: list[Published] = field(default_factory=list)
+
+    @guarded
+    def publish(self, message: str, subject: str | None, attributes: Mapping[str, object]) -> str:
+        self.published.append(Published(message, subject, dict(attributes)))
+        return f"message-{len(self.published)}"
+
+
+@dataclass
+class FakeCloseStarter:
+    faults: Faults = field(default_factory=Faults)
+    started: dict[str, dict[str, object]] = field(default_factory=dict)
+
+    @guarded
+    def start(self, name: str, payload: Mapping[str, object]) -> None:
+        self.started.setdefault(name, dict(payload))
+
+
+class FakeNetwork:
+    """A recurrent step without training: the state decays towards the inputs' mean."""
+
+    hidden = 4
+
+    def step(self, inputs: object, state: object) -> tuple[object, object]:
+        rows = np.asarray(inputs, np.float32)
+        mean = rows.mean(axis=1, keepdims=True, dtype=np.float32)
+        after = (np.float32(0.5) * np.asarray(state, np.float32) + mean).astype(np.float32)
+        return rows.copy(), after
+
+
+class World:
+    """One whole outside: every port, one `Faults`, one clock."""
+
+    def __init__(self) -> None:
+        self.faults = Faults()
+        self.clock = ManualClock()
+        self.uploads = FakeUploads(self.faults)
+        self.data = FakeData(self.faults)
+        self.windows = FakeWindows(self.faults)
+        self.alerts = FakeAlerts(self.faults)
+        self.score_queue = FakeQueue(self.faults)
+        self.notify_queue = FakeQueue(self.faults)
+        self.email = FakeTopic(self.faults)
+        self.sms = FakeTopic(self.faults)
+        self.events = FakeTopic(self.faults)
+        self.workflow = FakeCloseStarter(self.faults)
+
+    def break_with(self, crash_at: int | None = None, throttle: float = 0.0, seed: int = 0) -> None:
+        """Start injecting faults; the call count starts anew."""
+        self.faults.__init__(crash_at, throttle, seed)  # type: ignore[misc] - same object, shared
