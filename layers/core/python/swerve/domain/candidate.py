@@ -57,6 +57,27 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
+class HistoryPoint:
+    """One window of a subject's recent past, for the alert page's chart.
+
+    Attributes
+    ----------
+    actions : float
+        Weighted actions of the window.
+    shares : tuple of (int, float)
+        Category key and its part of the window's weighted actions (0 to 1), at most six; what
+        is missing to 1 is drawn as "other".
+    score : float or None
+        -log10 of the head's p-value in that window; None where it was not scored.
+    """
+
+    window: int
+    actions: float
+    shares: tuple[tuple[int, float], ...] = ()
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A subject with a small calibrated p-value in a window.
 
@@ -78,6 +99,8 @@ class Candidate:
     facts : dict
         Numbers for the texts, by name: `actions_now`, `actions_before` (weighted, a week),
         `ratio`, `idle_days`, `active_days`, `breadth_before`, `breadth_now`, `users`, ...
+    history : tuple of HistoryPoint
+        Recent windows up to `window`, oldest first, at most 26; empty where not kept.
     """
 
     level: Level
@@ -92,3 +115,4 @@ class Candidate:
     falling: tuple[Share, ...] = ()
     rising: tuple[Share, ...] = ()
     facts: dict[str, float] = field(default_factory=dict)
+    history: tuple[HistoryPoint, ...] = ()

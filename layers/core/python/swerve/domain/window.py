@@ -7,9 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 from zoneinfo import ZoneInfo
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 DAY_MS = 86_400_000
@@ -44,6 +43,8 @@ class WindowSpec:
 
     def window_of(self, time_ms: NDArray[np.int64]) -> NDArray[np.int32]:
         """Window of each time; shape as given."""
+        import numpy as np  # noqa: PLC0415 - notify names windows, and starts without numpy
+
         if time_ms.size == 0:
             return np.empty(time_ms.shape, np.int32)
         first = int(time_ms.min() // DAY_MS) - 2
