@@ -1,0 +1,191 @@
+"""The bytes of a partial: columnar, dictionary-coded, the same for the same events.
+
+Layout (little endian): header; then plain what does not compress (pseudonyms, routing hashes,
+previous pseudonyms, dictionaries, event keys); then one zlib stream with what does (rows per user,
+times, behaviours, dictionary codes), multi-byte columns as byte planes.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from swerve.domain.event import Events
+from swerve.domain.pseudonym import UserTable
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["SEGMENT_BYTES", "UserTable", "pack", "unpack"]
+
+SEGMENT_BYTES = 350_000  # a DynamoDB item holds 400 KB with its keys (AWS quota)
+_SEGMENT_EVENTS = 14_000  # about 24 bytes an event: the first guess rarely has to be halved
+_MAGIC = b"SWP"
+_VERSION = 1
+_LEVEL = 1
+_HEADER = struct.Struct("<3sBIIqHB6B4I")
+_CODED = ("category", "item", "campaign", "value")
+_NAN = np.array([np.nan], np.float32).view(np.uint32)[0]
+
+
+def pack(events: Events, users: UserTable) -> list[bytes]:
+    """Pack events of one (shard, window) into segments of at most `SEGMENT_BYTES`.
+
+    Parameters
+    ----------
+    events : Events
+        Any order.
+    users : UserTable
+        Ascending; must hold every user of `events`, may hold more.
+
+    Returns
+    -------
+    list of bytes
+        The same for every order of the same events; empty for no events.
+    """
+    ordered = events.canonical()
+    count = -(-len(ordered) // _SEGMENT_EVENTS)
+    bounds = [len(ordered) * part // count for part in range(count + 1)] if count else []
+    segments: list[bytes] = []
+    for first, last in pairwise(bounds):
+        segments += _within_limit(ordered.take(slice(first, last)), users)
+    return segments
+
+
+def unpack(data: bytes) -> tuple[Events, UserTable]:
+    """Read one segment; raise ValueError when it is not one, or is damaged."""
+    try:
+        return _read(data)
+    except (struct.error, zlib.error, IndexError, ValueError) as wrong:
+        raise ValueError(f"partial of {len(data)} bytes is damaged: {wrong}") from wrong
+
+
+def _within_limit(events: Events, users: UserTable) -> list[bytes]:
+    segment = _segment(events, users)
+    if len(segment) <= SEGMENT_BYTES:
+        return [segment]
+    half = len(events) // 2
+    return _within_limit(events.take(slice(0, half)), users) + _within_limit(
+        events.take(slice(half, None)), users
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Codes:
+    """One column as a sorted dictionary and a code for each row."""
+
+    dictionary: NDArray[Any]
+    codes: NDArray[Any]
+    width: int
+
+
+def _segment(events: Events, users: UserTable) -> bytes:
+    starts = np.flatnonzero(np.append(True, events.user[1:] != events.user[:-1]))
+    table = users.of(events.user[starts])
+    counts, count_width = _narrow(np.diff(np.append(starts, len(events))))
+    base = int(events.time_ms.min())
+    offsets = events.time_ms - base
+    unit = 1000 if not (offsets % 1000).any() else 1
+    times, time_width = _narrow(offsets // unit)
+    columns = [_code(getattr(events, name)) for name in _CODED]
+    renamed = bool(table.previous.any())
+    header = _HEADER.pack(
+        _MAGIC,
+        _VERSION,
+        len(events),
+        len(table),
+        base,
+        unit,
+        renamed,
+        count_width,
+        time_width,
+        *(column.width for column in columns),
+        *(column.dictionary.size for column in columns),
+    )
+    plain = [table.users, table.routing, *([table.previous] if renamed else [])]
+    plain += [*(column.dictionary for column in columns), events.key]
+    squeezed = zlib.compressobj(_LEVEL)
+    body = [_planes(counts), _planes(times), events.behaviour.tobytes()]
+    body += [_planes(column.codes) for column in columns if column.width]
+    stream = b"".join([squeezed.compress(part) for part in body]) + squeezed.flush()
+    return b"".join([header, *(column.tobytes() for column in plain), stream])
+
+
+def _read(data: bytes) -> tuple[Events, UserTable]:
+    magic, version, rows, people, base, unit, renamed, *rest = _HEADER.unpack_from(data)
+    if magic != _MAGIC or version != _VERSION:
+        raise ValueError(f"unknown format {magic!r} version {version}")
+    widths, sizes = rest[:6], rest[6:]
+    at = _HEADER.size
+
+    def plain(kind: str, size: int) -> NDArray[Any]:
+        nonlocal at
+        values = np.frombuffer(data, kind, size, at).copy()
+        at += values.nbytes
+        return values
+
+    users, routing = plain("<u8", people), plain("<u4", people)
+    previous = plain("<u8", people) if renamed else np.zeros(people, np.uint64)
+    dictionaries = [
+        plain("<u4" if n == "value" else "<u8", s) for n, s in zip(_CODED, sizes, strict=True)
+    ]
+    keys = plain("<u8", rows)
+    body = zlib.decompress(data[at:])
+    cursor = 0
+
+    def squeezed(width: int, size: int) -> NDArray[Any]:
+        nonlocal cursor
+        planes = np.frombuffer(body, np.uint8, width * size, cursor).reshape(width, size)
+        cursor += planes.size
+        return np.ascontiguousarray(planes.T).view(f"<u{width}").reshape(size)
+
+    counts = squeezed(widths[0], people)
+    times = squeezed(widths[1], rows)
+    behaviours = squeezed(1, rows)
+    columns = {
+        name: dictionary[squeezed(width, rows)] if width else np.repeat(dictionary, rows)
+        for name, dictionary, width in zip(_CODED, dictionaries, widths[2:], strict=True)
+    }
+    if cursor != len(body):
+        raise ValueError("its columns do not fill its body")
+    events = Events(
+        user=np.repeat(users, counts),
+        key=keys,
+        time_ms=times.astype(np.int64) * unit + base,
+        behaviour=behaviours.copy(),
+        category=columns["category"],
+        item=columns["item"],
+        campaign=columns["campaign"],
+        value=columns["value"].view(np.float32),
+    )
+    if len(events) != rows:
+        raise ValueError("its rows per user do not add up")
+    return events, UserTable(users, routing, previous)
+
+
+def _code(column: NDArray[Any]) -> _Codes:
+    if column.dtype == np.float32:  # by bits, so that NaN is a value like others
+        column = np.where(np.isnan(column), _NAN, (column + np.float32(0)).view(np.uint32))
+    if not (column != column[0]).any():
+        return _Codes(column[:1], column[:0], 0)
+    dictionary = np.unique(column)
+    codes, width = _narrow(np.searchsorted(dictionary, column))
+    return _Codes(dictionary, codes, width)
+
+
+def _narrow(values: NDArray[Any]) -> tuple[NDArray[Any], int]:
+    """Return the values in the narrowest unsigned type that holds them, and its width in bytes."""
+    kind = np.min_scalar_type(int(values.max()))
+    return values.astype(kind), kind.itemsize
+
+
+def _planes(values: NDArray[Any]) -> bytes:
+    """Bytes of equal significance together: they compress better."""
+    if values.dtype.itemsize == 1:
+        return values.tobytes()
+    return np.ascontiguousarray(values.view(np.uint8).reshape(values.size, -1).T).tobytes()
