@@ -1,0 +1,477 @@
+"""Which candidates become alerts: threshold or FDR, cool-down, folding, severity, end of an alert.
+
+Pure and deterministic: the same candidates in any order give the same bytes. What is remembered
+between windows is a `Selection`, stored as `selection/window=W.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, fields, replace
+from enum import StrEnum
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from swerve.domain.candidate import Candidate, Evidence, Head, Kind, Level, Share
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+DAYS_PER_WEEK = 7
+GROUP_DETECTOR = "users_with_same_move"
+
+# An alert ends when the evidence stays weak for this many windows in a row. Weak is a score
+# -log10(p) below 0.8 of the score that would have fired (hysteresis, so that it does not flap).
+RESOLVE_WINDOWS = 2
+RESOLVE_SCORE_RATIO = 0.8
+
+# Severity: one point each for rarer than 1 in 10,000 and 1 in 100,000, for a big and a very big
+# change, for a level that concerns many people, and two for the platform.
+RARE_P, VERY_RARE_P = 1e-4, 1e-5
+BIG_SHARE, VERY_BIG_SHARE = 0.3, 0.6  # of a subject's actions moved
+BIG_RATIO, VERY_BIG_RATIO = 3.0, 8.0  # of activity, up or down
+SILENT_WEEKS_RATIO = 1e9  # activity fell to nothing
+
+
+class Severity(StrEnum):
+    """How urgent an alert is."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+_SEVERITY_BY_POINTS = (
+    Severity.LOW,
+    Severity.MEDIUM,
+    Severity.HIGH,
+    Severity.HIGH,
+    Severity.CRITICAL,
+)
+_LEVEL_POINTS = {Level.USER: 0, Level.PLATFORM: 2}
+
+
+class Action(StrEnum):
+    """What was decided of a candidate or a standing alert."""
+
+    SELECTED = "selected"
+    FOLDED = "folded"  # told as part of a category alert
+    HELD = "held"  # the subject is in its cool-down
+    RESOLVED = "resolved"  # an alert of an earlier window has ended
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionRules:
+    """What the operator chose.
+
+    Attributes
+    ----------
+    p_thresholds : mapping
+        Head to the p-value below which a candidate alarms; applies to every level.
+    fdr_q : float
+        Expected share of false alarms among the alarms of a window (Benjamini-Hochberg 1995, per
+        level and head). 0: use `p_thresholds`.
+    tests : mapping
+        With `fdr_q`: subjects tested in this window by (level, head), candidates or not.
+    cooldown_weeks : int
+        No second alert of a (level, subject, head) for so long.
+    fold_users : int
+        As many users with the same move become one category alert; 0: never.
+    """
+
+    p_thresholds: Mapping[Head, float]
+    fdr_q: float = 0.0
+    tests: Mapping[tuple[Level, Head], int] | None = None
+    cooldown_weeks: int = 8
+    fold_users: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is remembered of the last alert of a (level, subject, head).
+
+    Attributes
+    ----------
+    window : int
+        Window of the alert.
+    p_limit : float
+        The threshold it passed.
+    calm : int
+        Windows in a row with weak evidence since.
+    open : bool
+        Its end is watched for: not resolved yet, and not part of a folded group, whose users are
+        not tested together again.
+    held : int
+        Candidates held back by the cool-down since.
+    """
+
+    level: Level
+    subject: str
+    head: Head
+    kind: Kind
+    window: int
+    p_limit: float
+    calm: int = 0
+    open: bool = True
+    held: int = 0
+
+    @property
+    def key(self) -> tuple[Level, str, Head]:
+        """What the cool-down is kept for."""
+        return self.level, self.subject, self.head
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One decision of one window.
+
+    Attributes
+    ----------
+    window : int
+        Window of the alert that is meant: this one, or an earlier one for RESOLVED.
+    candidate : Candidate or None
+        None for RESOLVED.
+    p_limit : float
+        The threshold that the candidate passed.
+    into : str
+        FOLDED: `<subject>#<kind>` of the category alert; HELD: of the alert that stands;
+        RESOLVED: `replaced` where a newer alert took its place, else empty.
+    resolved_window : int or None
+        RESOLVED: the window that showed the end.
+    suppressed : int
+        SELECTED: candidates held back since the alert before.
+    """
+
+    action: Action
+    level: Level
+    subject: str
+    head: Head
+    kind: Kind
+    window: int
+    candidate: Candidate | None = None
+    severity: Severity = Severity.LOW
+    p_limit: float = 1.0
+    into: str = ""
+    resolved_window: int | None = None
+    suppressed: int = 0
+    suppressed_since: int | None = None
+
+    @property
+    def subject_kind(self) -> str:
+        """Sort key in the alerts table."""
+        return f"{self.subject}#{self.kind.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The memory after one window; `standings` are sorted by (level, subject, head)."""
+
+    window: int | None = None
+    standings: tuple[Standing, ...] = ()
+
+    def at(self, window: int) -> Selection:
+        """Carry over a window without data: nothing is decided, nothing calms down."""
+        return replace(self, window=window)
+
+    def to_json(self) -> str:
+        """Deterministic text."""
+        rows = [[getattr(s, field.name) for field in fields(Standing)] for s in self.standings]
+        return json.dumps({"window": self.window, "standings": rows}, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Selection:
+        """Inverse of `to_json`."""
+        stored: dict[str, Any] = json.loads(text)
+        standings = tuple(
+            Standing(Level(level), subject, Head(head), Kind(kind), *rest)
+            for level, subject, head, kind, *rest in stored["standings"]
+        )
+        return cls(stored["window"], standings)
+
+
+def select(
+    previous: Selection,
+    window: int,
+    candidates: Iterable[Candidate],
+    rules: SelectionRules,
+) -> tuple[Selection, tuple[Decision, ...]]:
+    """Decide about one window.
+
+    Parameters
+    ----------
+    previous : Selection
+        Memory after the window before.
+    window : int
+        The window decided about, later than `previous.window`.
+    candidates : iterable of Candidate
+        With final p-values; in any order. To let alerts end by hysteresis, they should reach up
+        to p = threshold ** 0.8.
+    rules : SelectionRules
+
+    Returns
+    -------
+    (Selection, tuple of Decision)
+        The memory after this window, and the decisions sorted by (level, subject, kind, action).
+
+    Raises
+    ------
+    ValueError
+        If `window` is not after `previous.window`, or FDR is asked for without `tests`.
+    """
+    if previous.window is not None and window <= previous.window:
+        raise ValueError(f"window {window} was selected after window {previous.window}")
+    best = _best_per_head(candidates)
+    limits = _limits(best.values(), rules)
+    standings = {standing.key: standing for standing in previous.standings}
+    alarming = [c for c in best.values() if c.p_value <= limits[c.level, c.head]]
+
+    fresh, decisions = _hold_back(alarming, standings, window, rules)
+    chosen, folded = _fold(fresh, rules.fold_users)
+    # A category alert made by folding may itself be in its cool-down.
+    told, held_groups = _hold_back(chosen, standings, window, rules)
+    decisions += held_groups
+    for candidate, into in folded:
+        limit = limits[candidate.level, candidate.head]
+        decisions.append(_decision(Action.FOLDED, candidate, limit, into))
+        standings[_key(candidate)] = _standing(candidate, limit, is_open=False)
+    for candidate in told:
+        limit = limits[candidate.level, candidate.head]
+        decisions += _tell(candidate, limit, standings.get(_key(candidate)))
+        is_group = any(found.detector == GROUP_DETECTOR for found in candidate.evidence)
+        standings[_key(candidate)] = _standing(candidate, limit, is_open=not is_group)
+
+    kept: list[Standing] = []
+    for key in sorted(standings):
+        standing = standings[key]
+        if standing.open and standing.window < window:
+            standing = _calmed(standing, best[key].p_value if key in best else 1.0)
+            if not standing.open:
+                decisions.append(_resolved(standing, window))
+        if standing.open or _cooling(standing, window + 1, rules):
+            kept.append(standing)
+    decisions.sort(key=lambda d: (d.level, d.subject, d.kind, d.action, d.window))
+    return Selection(window, tuple(kept)), tuple(decisions)
+
+
+def severity_of(candidate: Candidate) -> Severity:
+    """Severity from the p-value, the size of the change and the level."""
+    points = (candidate.p_value <= RARE_P) + (candidate.p_value <= VERY_RARE_P)
+    if candidate.head is Head.INTEREST:
+        size = max((abs(s.now - s.before) for s in candidate.falling + candidate.rising), default=0)
+        points += (size >= BIG_SHARE) + (size >= VERY_BIG_SHARE)
+    else:
+        ratio = candidate.facts.get("ratio", 1.0)
+        size = max(ratio, 1 / ratio) if ratio > 0 else SILENT_WEEKS_RATIO
+        points += (size >= BIG_RATIO) + (size >= VERY_BIG_RATIO)
+    points += _LEVEL_POINTS.get(candidate.level, 1)
+    return _SEVERITY_BY_POINTS[min(points, len(_SEVERITY_BY_POINTS) - 1)]
+
+
+def benjamini_hochberg(p_values: Iterable[float], tests: int, q: float) -> float:
+    """Return the largest p-value that may alarm at false discovery rate `q`; 0 where none may.
+
+    Benjamini and Hochberg (1995): the largest p_(k) <= k q / tests.
+
+    Examples
+    --------
+    >>> benjamini_hochberg([0.001, 0.04, 0.012], tests=10, q=0.1)
+    0.012
+    """
+    limit = 0.0
+    for rank, p_value in enumerate(sorted(p_values), start=1):
+        if p_value <= rank * q / tests:
+            limit = p_value
+    return limit
+
+
+def _key(candidate: Candidate) -> tuple[Level, str, Head]:
+    return candidate.level, candidate.subject, candidate.head
+
+
+def _best_per_head(candidates: Iterable[Candidate]) -> dict[tuple[Level, str, Head], Candidate]:
+    ranked = sorted(candidates, key=lambda c: (*_key(c), c.p_value, c.kind))
+    return {key: next(group) for key, group in groupby(ranked, key=_key)}
+
+
+def _limits(
+    candidates: Iterable[Candidate], rules: SelectionRules
+) -> dict[tuple[Level, Head], float]:
+    if not rules.fdr_q:
+        return {(level, head): rules.p_thresholds[head] for level in Level for head in Head}
+    p_values: dict[tuple[Level, Head], list[float]] = {}
+    for candidate in candidates:
+        p_values.setdefault((candidate.level, candidate.head), []).append(candidate.p_value)
+    limits = {}
+    for (level, head), values in p_values.items():
+        tests = (rules.tests or {}).get((level, head), 0)
+        if tests < len(values):
+            raise ValueError(
+                f"FDR over {level.value} {head.value}: {len(values)} candidates but tests={tests}; "
+                "give SelectionRules.tests the number of subjects tested"
+            )
+        limits[level, head] = benjamini_hochberg(values, tests, rules.fdr_q)
+    return limits
+
+
+def _cooling(standing: Standing, window: int, rules: SelectionRules) -> bool:
+    return window - standing.window < rules.cooldown_weeks * DAYS_PER_WEEK
+
+
+def _calmed(standing: Standing, p_value: float) -> Standing:
+    if p_value <= standing.p_limit**RESOLVE_SCORE_RATIO:
+        return replace(standing, calm=0)
+    calm = standing.calm + 1
+    return replace(standing, calm=calm, open=calm < RESOLVE_WINDOWS)
+
+
+def _decision(action: Action, candidate: Candidate, p_limit: float, into: str = "") -> Decision:
+    return Decision(
+        action,
+        candidate.level,
+        candidate.subject,
+        candidate.head,
+        candidate.kind,
+        candidate.window,
+        candidate,
+        severity_of(candidate),
+        p_limit,
+        into,
+    )
+
+
+def _hold_back(
+    candidates: list[Candidate],
+    standings: dict[tuple[Level, str, Head], Standing],
+    window: int,
+    rules: SelectionRules,
+) -> tuple[list[Candidate], list[Decision]]:
+    """Split off what is in its cool-down, and count it in `standings`."""
+    free: list[Candidate] = []
+    held: list[Decision] = []
+    for candidate in candidates:
+        standing = standings.get(_key(candidate))
+        if standing is None or not _cooling(standing, window, rules):
+            free.append(candidate)
+            continue
+        into = f"{standing.subject}#{standing.kind.value}"
+        held.append(_decision(Action.HELD, candidate, standing.p_limit, into))
+        standings[standing.key] = replace(standing, held=standing.held + 1)
+    return free, held
+
+
+def _tell(candidate: Candidate, limit: float, standing: Standing | None) -> list[Decision]:
+    selected = _decision(Action.SELECTED, candidate, limit)
+    if standing is None:
+        return [selected]
+    selected = replace(selected, suppressed=standing.held, suppressed_since=standing.window)
+    if standing.open:
+        return [_resolved(standing, candidate.window, "replaced"), selected]
+    return [selected]
+
+
+def _resolved(standing: Standing, window: int, into: str = "") -> Decision:
+    return Decision(
+        Action.RESOLVED,
+        standing.level,
+        standing.subject,
+        standing.head,
+        standing.kind,
+        standing.window,
+        into=into,
+        resolved_window=window,
+    )
+
+
+def _standing(candidate: Candidate, p_limit: float, *, is_open: bool) -> Standing:
+    return Standing(
+        candidate.level,
+        candidate.subject,
+        candidate.head,
+        candidate.kind,
+        candidate.window,
+        p_limit,
+        open=is_open,
+    )
+
+
+def _move(candidate: Candidate) -> tuple[str, int, int] | None:
+    """What users must share to be folded: from and to, or the category of a surge or drop."""
+    falling = candidate.falling[0].category if candidate.falling else 0
+    rising = candidate.rising[0].category if candidate.rising else 0
+    if candidate.kind in {Kind.SWITCH, Kind.DRIFT} and falling and rising:
+        return candidate.kind.value, falling, rising
+    if candidate.kind in {Kind.SURGE, Kind.NEW_INTEREST} and rising:
+        return candidate.kind.value, 0, rising
+    if candidate.kind is Kind.DROP and falling:
+        return candidate.kind.value, falling, 0
+    return None
+
+
+def _fold(
+    candidates: list[Candidate], fold_users: int
+) -> tuple[list[Candidate], list[tuple[Candidate, str]]]:
+    """Split into (told by themselves or for many, folded into which category alert)."""
+    groups: dict[tuple[str, int, int], list[Candidate]] = {}
+    chosen: dict[tuple[Level, str, Head], Candidate] = {}
+    for candidate in candidates:
+        move = _move(candidate) if fold_users and candidate.level is Level.USER else None
+        if move is None:
+            chosen[_key(candidate)] = candidate
+        else:
+            groups.setdefault(move, []).append(candidate)
+    folded: list[tuple[Candidate, str]] = []
+    for move in sorted(groups, key=lambda m: (-len(groups[m]), m)):
+        members = groups[move]
+        if len(members) < fold_users:
+            chosen.update((_key(member), member) for member in members)
+            continue
+        group = _as_category(members)
+        # A category that alarms by itself is told once, in its own words.
+        told = chosen.setdefault(_key(group), group)
+        into = f"{told.subject}#{told.kind.value}"
+        folded.extend((member, into) for member in members)
+    return [chosen[key] for key in sorted(chosen)], folded
+
+
+def _as_category(members: list[Candidate]) -> Candidate:
+    """One category candidate that speaks for `members`, who made the same move."""
+    first = members[0]
+    falling, rising = _mean_share(members, "falling"), _mean_share(members, "rising")
+    category = (rising or falling)[0].category
+    count = len(members)
+    ratios = sorted(m.facts["ratio"] for m in members if "ratio" in m.facts)
+    facts = {"users": float(count)}
+    if ratios:
+        facts["ratio"] = ratios[len(ratios) // 2]
+    for name in ("actions_now", "actions_before"):
+        if all(name in member.facts for member in members):
+            facts[name] = math.fsum(member.facts[name] for member in members)
+    return Candidate(
+        Level.CATEGORY,
+        f"c-{category:016x}",
+        first.head,
+        first.kind,
+        first.window,
+        min(member.change_window for member in members),
+        first.bucket,
+        min(1.0, min(member.p_value for member in members) * count),
+        (Evidence(GROUP_DETECTOR, count, 0.0, vote=True),),
+        falling,
+        rising,
+        facts,
+    )
+
+
+def _mean_share(members: list[Candidate], side: str) -> tuple[Share, ...]:
+    shares = [getattr(member, side)[0] for member in members if getattr(member, side)]
+    if len(shares) < len(members) or len({share.category for share in shares}) > 1:
+        return ()
+    return (
+        Share(
+            shares[0].category,
+            math.fsum(share.before for share in shares) / len(shares),
+            math.fsum(share.now for share in shares) / len(shares),
+        ),
+    )
