@@ -154,8 +154,9 @@ class AlertRow:
     """One row of the alerts table, the outbox.
 
     `state` is selected | folded | held | sending | sent; `status` is open | updated | resolved |
-    withdrawn. `payload` is the interest-alert JSON. `changed` counts how often the told text
-    changed, so that a row is told again only when it did.
+    withdrawn. `payload` is the interest-alert JSON. `revision` goes up by one with every put.
+    `told` names the channels that have the present text ("email sms events"), so that each is
+    told once. `lease_ms`: until when a `sending` row belongs to the function that sends it.
     """
 
     window: int
@@ -167,6 +168,7 @@ class AlertRow:
     payload: str
     revision: int = 0
     lease_ms: int = 0
+    told: str = ""
 
 
 class Alerts(Protocol):
