@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from typing import Any
 
 
 class Level(StrEnum):
@@ -116,3 +117,34 @@ class Candidate:
     rising: tuple[Share, ...] = ()
     facts: dict[str, float] = field(default_factory=dict)
     history: tuple[HistoryPoint, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> Candidate:
+        """Inverse of `to_dict`, also after a way through JSON."""
+        shares = {
+            side: tuple(Share(**share) for share in stored[side]) for side in ("falling", "rising")
+        }
+        history = tuple(
+            HistoryPoint(
+                **{
+                    **point,
+                    "shares": tuple((category, share) for category, share in point["shares"]),
+                }
+            )
+            for point in stored["history"]
+        )
+        return cls(
+            **{
+                **stored,
+                **shares,
+                "level": Level(stored["level"]),
+                "head": Head(stored["head"]),
+                "kind": Kind(stored["kind"]),
+                "evidence": tuple(Evidence(**found) for found in stored["evidence"]),
+                "history": history,
+            }
+        )
