@@ -98,8 +98,9 @@ def simulate(
         mix = mix * shared.mix[week]
         counts[:, week] = rng.multinomial(total, mix / mix.sum(axis=1, keepdims=True))
     events = _events(counts, rng)
+    moved = np.abs(after - taste) >= 0.02
     labels = [
-        _label(number, str(kinds[number]), int(start[number]), rate[number], taste, after)
+        _label(number, str(kinds[number]), int(start[number]), rate[number], moved[number])
         for number in range(users)
     ]
     return events, labels, [_stamp(week) for week in _PROMOTIONS]
@@ -154,15 +155,7 @@ def _events(counts: NDArray[np.int32], rng: Generator) -> pd.DataFrame:
     )
 
 
-def _label(
-    number: int,
-    kind: str,
-    start: int,
-    rate: float,
-    taste: NDArray[np.float64],
-    after: NDArray[np.float64],
-) -> Label:
-    moved = np.abs(after[number] - taste[number]) >= 0.02
+def _label(number: int, kind: str, start: int, rate: float, moved: NDArray[np.bool_]) -> Label:
     return Label(
         f"s{number:06d}",
         kind,

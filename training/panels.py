@@ -129,13 +129,11 @@ def real_panel(
     if (folder / "panel.json").exists():
         return folder
     log = Log.of(data.load(source))
-    users = None if split == "all" else split_users(log)[split]
+    users = log.dense_users(min_active_weeks, None if split == "all" else split_users(log)[split])
     chosen = RECIPES[recipe]
     if chosen.promotions:
         log = promote(log, PROMOTION_WEEKS, np.random.default_rng([seed, 1]))
-    events, labels = splice(
-        log, min_active_weeks=min_active_weeks, seed=seed, fractions=chosen.fractions, users=users
-    )
+    events, labels = splice(log, users, seed=seed, fractions=chosen.fractions)
     about = {
         "source": source,
         "split": split,

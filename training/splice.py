@@ -88,15 +88,9 @@ class Rows:
 
 
 def splice(
-    log: Log,
-    *,
-    min_active_weeks: int,
-    seed: int,
-    fractions: Mapping[str, float] = CANONICAL,
-    users: Sequence[str] | None = None,
-    first: int = 0,
+    log: Log, users: Sequence[str], *, seed: int, fractions: Mapping[str, float] = CANONICAL
 ) -> tuple[pd.DataFrame, list[Label]]:
-    """Apply a recipe to the dense users of a log.
+    """Apply a recipe to some users of a log, usually `log.dense_users(40)` or a split of them.
 
     Parameters
     ----------
@@ -105,10 +99,6 @@ def splice(
     fractions : mapping
         Kind to fraction of the users, in the order in which kinds are dealt out; what rounding
         leaves over stays unchanged.
-    users : sequence of str, optional
-        Only these may be taken (a split of the users); all of them otherwise.
-    first : int
-        Number of the first new id.
 
     Returns
     -------
@@ -117,7 +107,7 @@ def splice(
     labels : list of Label
     """
     rng = np.random.default_rng(seed)
-    dense = np.array(sorted(log.dense_users(min_active_weeks, users)), dtype=object)
+    dense = np.array(sorted(users), dtype=object)
     rng.shuffle(dense)
     kinds = [kind for kind, part in fractions.items() for _ in range(int(len(dense) * part))]
     kinds += ["none"] * (len(dense) - len(kinds))
@@ -130,7 +120,7 @@ def splice(
         donor = next(d for d in np.roll(donors, number) if d != user)
         before = Before(log, log.rows_of(user), log.rows_of(donor), week, rng)
         made = CHANGES[kind](before)
-        name = f"s{first + number:05d}"
+        name = f"s{number:05d}"
         parts.append(log.frame(made.rows, name, made.category, made.time_s, made.item))
         labels.append(
             Label(
@@ -267,7 +257,7 @@ def _new_category(before: Before) -> Rows:
 def _narrowing(before: Before) -> Rows:
     """Volume stays, but all of it goes to the user's four favourite categories."""
     log = before.log
-    past, late = before.split(before.own)
+    past, _ = before.split(before.own)
     keep = np.array(_ranked(log, past)[:4], np.int32)
     category = log.category[before.own].copy()
     strange = np.flatnonzero(~np.isin(category[past.size :], keep)) + past.size
