@@ -53,6 +53,7 @@ class Settings:
     digest_hours: int = 3
     quiet_hours: str = "21-08"
     link_base: str = ""
+    outbox: str = "off"
 
     @property
     def windows(self) -> WindowSpec:

@@ -1,0 +1,121 @@
+"""One running stack, local or deployed, as the commands see it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.request import urlopen
+
+from swerve.errors import SwerveError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+STATE = Path(".swerve/stack.json")
+LOCAL_REGION = "us-east-1"
+_HEALTH_TIMEOUT_S = 2
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack by its CloudFormation outputs.
+
+    Attributes
+    ----------
+    name, region : str
+        Of the CloudFormation stack.
+    endpoint : str or None
+        Address of the local emulator; None for AWS.
+    outputs : mapping
+        Output name of infra/template.yaml -> value.
+    """
+
+    name: str
+    region: str
+    endpoint: str | None
+    outputs: Mapping[str, str]
+
+    @cached_property
+    def session(self) -> Any:
+        """Clients of this stack: dummy credentials for the emulator, the user's for AWS."""
+        import boto3  # noqa: PLC0415 - 0.2 s that --help need not pay
+
+        if self.endpoint is None:
+            return boto3.Session(region_name=self.region)
+        return boto3.Session("test", "test", region_name=self.region)
+
+    def client(self, service: str) -> Any:
+        """Return a boto3 client of one service."""
+        return self.session.client(service, endpoint_url=self.endpoint)
+
+    def table(self, output: str) -> Any:
+        """Return a boto3 table by the output that names it."""
+        resource = self.session.resource("dynamodb", endpoint_url=self.endpoint)
+        return resource.Table(self.outputs[output])
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """How this stack cuts windows and shards."""
+        return dict(json.loads(self.outputs["Settings"]))
+
+
+def open_stack(name: str | None) -> Stack:
+    """Return the deployed stack of that name, else the local one that `swerve up` left running."""
+    return deployed(name) if name else local()
+
+
+def local() -> Stack:
+    """Return the local stack of this folder; raise SwerveError where none is running."""
+    if not STATE.exists():
+        raise SwerveError(
+            "no local stack in this folder: start one with `swerve up`,"
+            " or name a deployed one with --stack"
+        )
+    saved = json.loads(STATE.read_text(encoding="utf-8"))
+    if not healthy(saved["endpoint"]):
+        raise SwerveError(
+            "the local stack of this folder has ended: start it again with `swerve up`"
+        )
+    return Stack(saved["name"], LOCAL_REGION, saved["endpoint"], saved["outputs"])
+
+
+def deployed(name: str) -> Stack:
+    """Return a stack in the user's account, by the ordinary AWS credentials."""
+    import boto3  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+    try:
+        session = boto3.Session()
+        found = session.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
+    except (BotoCoreError, ClientError) as fault:
+        raise SwerveError(
+            f"stack {name}: {fault} (credentials come from AWS_PROFILE or the environment)"
+        ) from fault
+    return Stack(name, session.region_name, None, outputs_of(found))
+
+
+def outputs_of(description: Mapping[str, Any]) -> dict[str, str]:
+    """Outputs of one stack as `describe_stacks` gives them."""
+    return {o["OutputKey"]: o["OutputValue"] for o in description.get("Outputs", ())}
+
+
+def healthy(endpoint: str) -> bool:
+    """Whether an emulator answers there."""
+    try:
+        with urlopen(f"{endpoint}/_ministack/health", timeout=_HEALTH_TIMEOUT_S) as answer:  # noqa: S310 - loopback
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def alive(pid: int) -> bool:
+    """Whether a process exists."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
