@@ -17,3 +17,11 @@ class TransientFault(SwerveError):
 
 class UploadGone(PermanentFault):
     """The uploaded version was deleted before it was read."""
+
+
+class LayoutChanged(SwerveError):
+    """A parameter that cannot change under stored data differs from what was first deployed."""
+
+
+class PartialsMissing(TransientFault):
+    """A manifest names more events than the partials hold."""

@@ -21,6 +21,14 @@ COLUMN_TYPES: dict[str, type[np.generic]] = {
     "value": np.float32,
 }
 
+# Wide columns first, so that every column of the raw bytes is aligned.
+_WIDTHS = dict(
+    sorted(
+        ((name, np.dtype(kind).itemsize) for name, kind in COLUMN_TYPES.items()),
+        key=lambda column: -column[1],
+    )
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Events:
@@ -73,3 +81,19 @@ class Events:
     def canonical(self) -> Events:
         """Return the same rows sorted by (user, time, key): one order for one set of events."""
         return self.take(np.lexsort((self.key, self.time_ms, self.user)))
+
+    def to_bytes(self) -> bytes:
+        """Raw columns, one after the other, for working files of one CPU type."""
+        return b"".join(getattr(self, name).tobytes() for name in _WIDTHS)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Events:
+        """Inverse of `to_bytes`; the columns are read-only views of `data`."""
+        rows, rest = divmod(len(data), sum(_WIDTHS.values()))
+        if rest:
+            raise ValueError(f"{len(data)} bytes are no whole number of events")
+        columns, at = {}, 0
+        for name, width in _WIDTHS.items():
+            columns[name] = np.frombuffer(data, COLUMN_TYPES[name], rows, at)
+            at += rows * width
+        return cls(**columns)
