@@ -1,0 +1,306 @@
+"""Score what a backtest said against what was truly done to a panel's users.
+
+The rules, frozen: a hit is the first alarm of a changed user that ends in the 8 (or 4) weeks from
+the change; an alarm before the change, or on an unchanged user, is false; an alarm later than that
+is neither, the user is simply missed. Nothing is point-adjusted. Intervals come from a bootstrap
+over base users: all copies of one real user, over all seeds, are drawn together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+DAY = pd.Timedelta(days=1)
+WEEK = pd.Timedelta(weeks=1)
+HORIZON_WEEKS = 8
+EARLY_WEEKS = 4
+NAMED = 3
+_DRAWS = 2_000
+_SEED = 20_170_102
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """An estimate with its 95 % interval; `n` is what it was counted on."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All numbers of one budget over the panels given.
+
+    Attributes
+    ----------
+    recall8, recall4 : dict
+        Kind to share of changed users found within 8 and 4 weeks.
+    false_per_1000 : Rate
+        False alarms per 1,000 control user-weeks; `n` is the control user-weeks.
+    ratio : Rate
+        Realised over stated.
+    slices : dict
+        Ratio in activity quartiles and promotion weeks.
+    delays : dict
+        Kind to delays in weeks of the users found.
+    named : Rate
+        Share of hits on users whose interest changed that name a truly changed category among
+        the three falling and three rising.
+    """
+
+    budget: float
+    recall8: dict[str, Rate]
+    recall4: dict[str, Rate]
+    recall8_by_activity: dict[str, Rate]
+    false_per_1000: Rate
+    ratio: Rate
+    slices: dict[str, Rate]
+    false_by_head: dict[str, Rate]
+    named: Rate
+    delays: dict[str, list[int]] = field(default_factory=dict)
+
+    def table(self) -> str:
+        """Markdown: one row a kind, then the false alarms."""
+        lines = [
+            "| kind | n | recall@8 | recall@4 | median delay (weeks) |",
+            "|---|---|---|---|---|",
+        ]
+        for kind, rate in self.recall8.items():
+            delay = f"{np.median(self.delays[kind]):.0f}" if self.delays[kind] else "-"
+            lines.append(f"| {kind} | {rate.n} | {rate} | {self.recall4[kind]} | {delay} |")
+        lines += ["", "| slice | control user-weeks | false alarms / 1,000 | realised / stated |"]
+        lines += ["|---|---|---|---|"]
+        lines.append(f"| all | {self.ratio.n} | {self.false_per_1000} | {self.ratio} |")
+        for name, rate in self.false_by_head.items():
+            lines.append(f"| {name} head | {rate.n} | {rate} | |")
+        for name, rate in self.slices.items():
+            lines.append(f"| {name} | {rate.n} | | {rate} |")
+        lines += ["", f"A truly changed category among those named: {self.named} of {self.named.n}"]
+        return "\n".join(lines)
+
+
+def evaluate(pairs: Sequence[tuple[Path, Path]], budget: float = 1.0) -> Report:
+    """Score backtest runs against their panels, pooled.
+
+    Parameters
+    ----------
+    pairs : sequence of (panel folder, run folder)
+        A run folder has `alerts.jsonl` and `scores.csv.gz` of `swerve backtest --reveal`.
+    budget : float
+        The stated false alarms per 1,000 user-weeks.
+    """
+    users = pd.concat([outcomes(*pair) for pair in pairs], ignore_index=True)
+    return summarise(users, budget)
+
+
+def outcomes(panel: Path, run: Path) -> pd.DataFrame:
+    """One row a user of the panel: hit or miss, false alarms, control user-weeks."""
+    truth = pd.read_csv(
+        panel / "truth.csv",
+        dtype={"user_id": str, "source_user": str, "changed_categories": str},
+        parse_dates=["change_at"],
+    )
+    about = json.loads((panel / "panel.json").read_text())
+    scores = pd.read_csv(
+        run / "scores.csv.gz", dtype={"subject": str}, usecols=["subject", "window_start"]
+    ).drop_duplicates()
+    days = _window_days(scores["window_start"])
+    scores = _ends(scores, days).rename(columns={"subject": "user_id"})
+    alerts = _ends(_user_alerts(run / "alerts.jsonl"), days)
+    return outcomes_of(truth, scores, alerts, days, about.get("promotion_weeks", []))
+
+
+def outcomes_of(
+    truth: pd.DataFrame,
+    scored: pd.DataFrame,
+    alerts: pd.DataFrame,
+    days: int,
+    promotions: Sequence[str] = (),
+) -> pd.DataFrame:
+    """Join truth with scored windows and alarms.
+
+    Parameters
+    ----------
+    truth : DataFrame
+        Rows of truth.csv, `change_at` as time.
+    scored : DataFrame
+        user_id, end: every user-window past warm-up.
+    alerts : DataFrame
+        user_id, end, head, named (list of categories): alarms on users.
+    days : int
+        Length of a window.
+    promotions : sequence of str
+        Starts of weeks in which the whole shop moved.
+    """
+    starts = pd.to_datetime(list(promotions), utc=True)
+    changes = truth.set_index("user_id")["change_at"].where(
+        truth.set_index("user_id")["kind"] != "none", pd.Timestamp.max.tz_localize("UTC")
+    )
+    told = pd.DataFrame(index=pd.Index(truth["user_id"]))
+    for name, rows in (("scored", scored), ("alarm", alerts)):
+        control = rows[rows["end"] <= rows["user_id"].map(changes)]
+        promoted = control[_within(control["end"], starts, days)]
+        told[f"{name}_control"] = control.groupby("user_id").size()
+        told[f"{name}_promoted"] = promoted.groupby("user_id").size()
+        if name == "alarm":
+            for head in ("interest", "engagement"):
+                told[f"alarm_{head}"] = control[control["head"] == head].groupby("user_id").size()
+    told = told.fillna(0)
+    for column in ("scored_control", "scored_promoted"):
+        told[column] *= days / 7
+    table = truth.merge(told, left_on="user_id", right_index=True)
+    late = alerts[alerts["end"] > alerts["user_id"].map(changes)].sort_values("end", kind="stable")
+    first = table["user_id"].map(late.groupby("user_id")["end"].first())
+    delay = np.ceil((pd.to_datetime(first, utc=True) - table["change_at"]) / WEEK)
+    table["delay"] = delay.where(delay <= HORIZON_WEEKS)
+    horizon = late["user_id"].map(changes) + HORIZON_WEEKS * WEEK
+    found = late[late["end"] <= horizon].groupby("user_id")["named"].first()
+    changed = table["changed_categories"].fillna("").str.split("|")
+    table["named"] = [
+        bool(set(found.get(user, [])) & set(truly))
+        for user, truly in zip(table["user_id"], changed, strict=True)
+    ]
+    table["nameable"] = table["delay"].notna() & (table["changed_categories"].fillna("") != "")
+    quartile = pd.qcut(table["activity"].rank(method="first"), 4, labels=False)
+    table["quartile"] = quartile + 1
+    return table
+
+
+def summarise(users: pd.DataFrame, budget: float) -> Report:
+    """Turn outcome rows into rates with intervals."""
+    draw = _Bootstrap(users["source_user"])
+    changed = users[users["kind"] != "none"]
+    kinds = sorted(changed["kind"].unique())
+    false = users["alarm_interest"] + users["alarm_engagement"]
+    weeks = users["scored_control"]
+    slices = {
+        f"activity quartile {number}": draw.rate(
+            false.where(users["quartile"] == number, 0),
+            weeks.where(users["quartile"] == number, 0),
+            1000 / budget,
+        )
+        for number in range(1, 5)
+    }
+    if users["scored_promoted"].any():
+        slices["promotion weeks"] = draw.rate(
+            users["alarm_promoted"], users["scored_promoted"], 1000 / budget
+        )
+    hit8, hit4 = users["delay"].notna(), users["delay"] <= EARLY_WEEKS
+    of_kind = {kind: users["kind"] == kind for kind in kinds}
+    return Report(
+        budget,
+        {kind: draw.rate(hit8 & rows, rows) for kind, rows in of_kind.items()},
+        {kind: draw.rate(hit4 & rows, rows) for kind, rows in of_kind.items()},
+        {
+            f"{kind}, quartile {number}": draw.rate(hit8 & rows, rows)
+            for kind, of in of_kind.items()
+            for number in range(1, 5)
+            if (rows := of & (users["quartile"] == number)).any()
+        },
+        draw.rate(false, weeks, 1000),
+        draw.rate(false, weeks, 1000 / budget),
+        slices,
+        {
+            head: draw.rate(users[f"alarm_{head}"], weeks, 1000)
+            for head in ("interest", "engagement")
+        },
+        draw.rate(users["named"] & users["nameable"], users["nameable"]),
+        {
+            kind: users.loc[rows & hit8, "delay"].astype(int).tolist()
+            for kind, rows in of_kind.items()
+        },
+    )
+
+
+class _Bootstrap:
+    """Ratios of sums over users, resampled by base user."""
+
+    def __init__(self, base: pd.Series) -> None:
+        self.code, names = pd.factorize(base)
+        self.count = len(names)
+        rng = np.random.default_rng(_SEED)
+        self.weight: NDArray[np.float64] = rng.multinomial(
+            self.count, np.full(self.count, 1 / self.count), _DRAWS
+        ).astype(float)
+
+    def rate(self, part: pd.Series, whole: pd.Series, scale: float = 1.0) -> Rate:
+        top = np.bincount(self.code, part.astype(float), self.count)
+        bottom = np.bincount(self.code, whole.astype(float), self.count)
+        if bottom.sum() == 0:
+            return Rate(float("nan"), float("nan"), float("nan"), 0)
+        below = self.weight @ bottom
+        drawn = scale * (self.weight @ top)[below > 0] / below[below > 0]
+        low, high = np.quantile(drawn, [0.025, 0.975])
+        if top.sum() == 0:
+            # No draw can show an alarm that never fell: the rule of three bounds it.
+            high = scale * 3 / bottom.sum()
+        value = scale * top.sum() / bottom.sum()
+        return Rate(float(value), float(low), float(high), round(bottom.sum()))
+
+
+def _user_alerts(path: Path) -> pd.DataFrame:
+    rows = []
+    for line in path.read_text().splitlines():
+        alert = json.loads(line)
+        if alert["level"] == "user" and alert.get("status") != "withdrawn":
+            rows.append((alert["subject"], alert["window_start"], alert["head"], _named(alert)))
+    return pd.DataFrame(rows, columns=["user_id", "window_start", "head", "named"])
+
+
+def _named(alert: dict[str, object]) -> list[str]:
+    """Names of the three falling and three rising categories of an alert."""
+    sides = (alert.get("falling"), alert.get("rising"))
+    shares = [share for side in sides if isinstance(side, list) for share in side[:NAMED]]
+    return [share["category"] if isinstance(share, dict) else str(share) for share in shares]
+
+
+def _window_days(starts: pd.Series) -> int:
+    unique = np.sort(pd.to_datetime(starts.unique(), utc=True))
+    return round(np.min(np.diff(unique)) / DAY)
+
+
+def _ends(rows: pd.DataFrame, days: int) -> pd.DataFrame:
+    return rows.assign(end=pd.to_datetime(rows["window_start"], utc=True) + days * DAY)
+
+
+def _within(ends: pd.Series, starts: pd.DatetimeIndex, days: int) -> NDArray[np.bool_]:
+    """Windows that overlap one of the weeks."""
+    inside = np.zeros(len(ends), bool)
+    for start in starts:
+        inside |= (ends > start) & (ends - days * DAY < start + WEEK)
+    return inside
+
+
+def main() -> None:
+    """Print the table of one or more runs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pair", nargs="+", help="PANEL_FOLDER=RUN_FOLDER")
+    parser.add_argument("--budget", type=float, default=1.0)
+    parser.add_argument("--json", type=Path)
+    asked = parser.parse_args()
+    pairs = [(Path(a), Path(b)) for a, b in (pair.split("=") for pair in asked.pair)]
+    report = evaluate(pairs, asked.budget)
+    print(report.table())  # noqa: T201 (a command)
+    if asked.json:
+        asked.json.write_text(json.dumps(asdict(report), indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
