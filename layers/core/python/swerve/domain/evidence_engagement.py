@@ -1,0 +1,65 @@
+"""Does the user do much more, much less, or nothing any more?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from swerve.domain.population import Context
+    from swerve.domain.profile import ShardState
+
+    Floats = NDArray[np.float64]
+
+LOW = (0.05, 0.2, 0.35, 0.5)
+HIGH = (1.6, 2.5, 4.0)
+_PRIOR_WEEKS = 2.0
+SIZES = {"events": 1.0, "days": 8.0}  # dispersion of a week's negative binomial
+
+
+def weekly(state: ShardState, context: Context) -> dict[str, tuple[Floats, Floats, Floats]]:
+    """Trailing weeks of events and days: (seen [U, 8], factor [8], own level before [U, 8]).
+
+    Level j is the decayed own mean a week, calendar divided out, before the last j + 1 weeks.
+    """
+    per_week = 7 // state.days
+    out = {}
+    for place, (name, ring) in enumerate((("events", state.events), ("days", state.active))):
+        seen = ring.reshape(ring.shape[0], -1, per_week).sum(axis=2, dtype=np.float64)
+        factor = context.factor[:-1, place].reshape(-1, per_week).sum(axis=1) / per_week
+        lived = (context.window - state.first)[:, None] >= (
+            np.arange(seen.shape[1]) * 7 + 7 - state.days
+        )
+        level = np.empty_like(seen)
+        total = state.old[:, 2 * place].astype(np.float64)
+        span = state.old[:, 2 * place + 1].astype(np.float64) / per_week
+        prior = context.mean[place] * per_week * _PRIOR_WEEKS
+        decay = state.decay**per_week
+        for age in range(seen.shape[1] - 1, -1, -1):
+            level[:, age] = (total + prior) / (span + _PRIOR_WEEKS)
+            total = total * decay + seen[:, age]
+            span = span * decay + factor[age] * lived[:, age]
+        out[name] = (seen, factor, level)
+    return out
+
+
+def engagement_evidence(state: ShardState, context: Context) -> dict[str, Floats]:
+    """All statistics of the engagement head, float64[U] each; larger says changed."""
+    out: dict[str, Floats] = {}
+    for name, (seen, factor, level) in weekly(state, context).items():
+        r = SIZES[name]
+        for side, factors in (("low", LOW), ("high", HIGH)):
+            best = np.full(seen.shape[0], -np.inf)
+            for age in range(seen.shape[1]):
+                mean = level[:, age, None] * factor[: age + 1]
+                part = seen[:, : age + 1]
+                for f in factors:
+                    gain = part.sum(axis=1) * np.log(f) - (
+                        (part + r) * np.log((r + f * mean) / (r + mean))
+                    ).sum(axis=1)
+                    best = np.maximum(best, gain)
+            out[f"{name}_{side}"] = best
+    return out
