@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-DAY = pd.Timedelta(days=1)
 WEEK = pd.Timedelta(weeks=1)
+_EPOCH = pd.Timestamp(0, tz="UTC")
 HORIZON_WEEKS = 8
 EARLY_WEEKS = 4
 NAMED = 3
@@ -115,7 +115,6 @@ def outcomes(panel: Path, run: Path) -> pd.DataFrame:
     truth = pd.read_csv(
         panel / "truth.csv",
         dtype={"user_id": str, "source_user": str, "changed_categories": str},
-        parse_dates=["change_at"],
     )
     about = json.loads((panel / "panel.json").read_text())
     scores = pd.read_csv(
@@ -139,9 +138,9 @@ def outcomes_of(
     Parameters
     ----------
     truth : DataFrame
-        Rows of truth.csv, `change_at` as time.
+        Rows of truth.csv.
     scored : DataFrame
-        user_id, end: every user-window past warm-up.
+        user_id, end: every user-window past warm-up; `end` in weeks since 1970 (see `in_weeks`).
     alerts : DataFrame
         user_id, end, head, named (list of categories): alarms on users.
     days : int
@@ -149,13 +148,14 @@ def outcomes_of(
     promotions : sequence of str
         Starts of weeks in which the whole shop moved.
     """
-    starts = pd.to_datetime(list(promotions), utc=True)
-    changes = truth.set_index("user_id")["change_at"].where(
-        truth.set_index("user_id")["kind"] != "none", pd.Timestamp.max.tz_localize("UTC")
+    starts = in_weeks(pd.Series(list(promotions), dtype=str))
+    changes = pd.Series(
+        in_weeks(truth["change_at"]).where(truth["kind"] != "none", np.inf).to_numpy(),
+        index=truth["user_id"],
     )
     told = pd.DataFrame(index=pd.Index(truth["user_id"]))
     for name, rows in (("scored", scored), ("alarm", alerts)):
-        control = rows[rows["end"] <= rows["user_id"].map(changes)]
+        control = rows[rows["end"] <= rows["user_id"].map(changes).astype(float)]
         promoted = control[_within(control["end"], starts, days)]
         told[f"{name}_control"] = control.groupby("user_id").size()
         told[f"{name}_promoted"] = promoted.groupby("user_id").size()
@@ -166,16 +166,14 @@ def outcomes_of(
     for column in ("scored_control", "scored_promoted"):
         told[column] *= days / 7
     table = truth.merge(told, left_on="user_id", right_index=True)
-    late = alerts[alerts["end"] > alerts["user_id"].map(changes)].sort_values("end", kind="stable")
-    first = table["user_id"].map(late.groupby("user_id")["end"].first())
-    delay = np.ceil((pd.to_datetime(first, utc=True) - table["change_at"]) / WEEK)
-    table["delay"] = delay.where(delay <= HORIZON_WEEKS)
-    horizon = late["user_id"].map(changes) + HORIZON_WEEKS * WEEK
-    found = late[late["end"] <= horizon].groupby("user_id")["named"].first()
+    delay = np.ceil(alerts["end"] - alerts["user_id"].map(changes).astype(float))
+    hits = alerts.assign(delay=delay)[(delay > 0) & (delay <= HORIZON_WEEKS)]
+    hits = hits.sort_values("delay", kind="stable").drop_duplicates("user_id").set_index("user_id")
+    table["delay"] = hits["delay"].reindex(table["user_id"]).to_numpy()
     changed = table["changed_categories"].fillna("").str.split("|")
     table["named"] = [
-        bool(set(found.get(user, [])) & set(truly))
-        for user, truly in zip(table["user_id"], changed, strict=True)
+        isinstance(told, list) and not set(told).isdisjoint(truly)
+        for told, truly in zip(hits["named"].reindex(table["user_id"]), changed, strict=True)
     ]
     table["nameable"] = table["delay"].notna() & (table["changed_categories"].fillna("") != "")
     quartile = pd.qcut(table["activity"].rank(method="first"), 4, labels=False)
@@ -271,20 +269,25 @@ def _named(alert: dict[str, object]) -> list[str]:
     return [share["category"] if isinstance(share, dict) else str(share) for share in shares]
 
 
+def in_weeks(times: pd.Series) -> pd.Series:
+    """Times, as text, in weeks since 1970."""
+    return (pd.to_datetime(times, utc=True) - _EPOCH) / WEEK
+
+
 def _window_days(starts: pd.Series) -> int:
-    unique = np.sort(pd.to_datetime(starts.unique(), utc=True))
-    return round(np.min(np.diff(unique)) / DAY)
+    unique = in_weeks(starts.drop_duplicates()).sort_values()
+    return round(7 * unique.diff().min())
 
 
 def _ends(rows: pd.DataFrame, days: int) -> pd.DataFrame:
-    return rows.assign(end=pd.to_datetime(rows["window_start"], utc=True) + days * DAY)
+    return rows.assign(end=in_weeks(rows["window_start"]) + days / 7)
 
 
-def _within(ends: pd.Series, starts: pd.DatetimeIndex, days: int) -> NDArray[np.bool_]:
+def _within(ends: pd.Series, starts: pd.Series, days: int) -> NDArray[np.bool_]:
     """Windows that overlap one of the weeks."""
     inside = np.zeros(len(ends), bool)
     for start in starts:
-        inside |= (ends > start) & (ends - days * DAY < start + WEEK)
+        inside |= ((ends > start) & (ends - days / 7 < start + 1)).to_numpy()
     return inside
 
 

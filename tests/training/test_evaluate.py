@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from training.evaluate import outcomes_of, summarise
+from training.evaluate import in_weeks, outcomes_of, summarise
 
-FIRST = pd.Timestamp("2024-01-01", tz="UTC")
-WEEK = pd.Timedelta(weeks=1)
+CHANGE_AT = "2024-05-20T00:00:00Z"  # start of week 20
+FIRST = in_weeks(pd.Series(["2024-01-01"]))[0]
 
 
 def panel(alarms):
@@ -18,18 +18,18 @@ def panel(alarms):
             "user_id": ["a", "b", "c", "d"],
             "kind": ["none", "splice", "none", "none"],
             "change_week": 20,
-            "change_at": FIRST + 20 * WEEK,
+            "change_at": CHANGE_AT,
             "source_user": ["1", "2", "3", "4"],
             "activity": [1.0, 2.0, 3.0, 4.0],
             "changed_categories": [None, "cat|dog", None, None],
         }
     )
     scored = pd.DataFrame(
-        [(user, FIRST + (week + 1) * WEEK) for user in "abcd" for week in range(12, 52)],
+        [(user, FIRST + week + 1) for user in "abcd" for week in range(12, 52)],
         columns=["user_id", "end"],
     )
     alerts = pd.DataFrame(
-        [(user, FIRST + (week + 1) * WEEK, "interest", named) for user, week, named in alarms],
+        [(user, FIRST + week + 1, "interest", named) for user, week, named in alarms],
         columns=["user_id", "end", "head", "named"],
     )
     return outcomes_of(truth, scored, alerts, 7)
