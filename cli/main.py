@@ -1,0 +1,190 @@
+"""The `swerve` command."""
+
+from __future__ import annotations
+
+import errno
+from typing import Annotated, Any
+
+import typer
+from swerve.errors import SwerveError
+from typer.core import TyperGroup
+
+LOCAL = "Try it here"
+FILES = "Files"
+LOOK = "Look"
+OFFLINE = "Offline"
+OPERATE = "Operate"
+
+StackName = Annotated[
+    str | None,
+    typer.Option(
+        "--stack",
+        metavar="NAME",
+        envvar="SWERVE_STACK_NAME",
+        help="A stack deployed in your AWS account; without it, the local one of this folder.",
+    ),
+]
+
+
+class _OneClearLine(TyperGroup):
+    """Tells a known fault in one line instead of a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SwerveError as fault:
+            _fail(str(fault))
+        except OSError as fault:
+            if fault.errno != errno.ENOSPC:
+                raise
+            _fail(f"the disk is full ({fault.filename or 'no file named'}): free about 1 GB")
+
+
+def _fail(message: str) -> None:
+    typer.secho(f"swerve: {message}", fg="red", err=True)
+    raise typer.Exit(1)
+
+
+app = typer.Typer(
+    cls=_OneClearLine,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "Swerve tells people, early and rarely wrongly, whose interest has suddenly changed.\n\n"
+        "[bold]Start here:[/bold]  swerve demo   |   "
+        "swerve up; swerve upload events.csv; swerve watch; swerve down\n\n"
+        "Users are shown by pseudonym (u-1a2b3c4d...): "
+        "[italic]swerve pseudonym ID[/italic] finds the one of a customer."
+    ),
+)
+
+
+@app.command(rich_help_panel=LOCAL)
+def up(
+    window: Annotated[
+        str, typer.Option(help="Length of a window: 1d, or 7d from Monday to Sunday.")
+    ] = "1d",
+    time_zone: Annotated[
+        str, typer.Option(help="IANA time zone in which days and weeks are cut.")
+    ] = "UTC",
+    language: Annotated[str, typer.Option(help="Language of the messages: en or zh-CN.")] = "en",
+    horizon_days: Annotated[
+        int, typer.Option(help="Days behind the newest data within which late events count.")
+    ] = 35,
+    port: Annotated[
+        int | None, typer.Option(help="Loopback port of the emulator.", show_default="a free one")
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="Any other parameter of infra/template.yaml."
+        ),
+    ] = None,
+) -> None:
+    """Start the whole stack on this computer and keep it running.
+
+    It needs neither Docker nor an AWS account, and listens on 127.0.0.1 only.
+
+    [dim]Example:[/dim]  swerve up --window 7d --time-zone Europe/Berlin --set WarmupWeeks=8
+    """
+    from cli import local  # noqa: PLC0415
+
+    chosen = {
+        "Window": window,
+        "TimeZone": time_zone,
+        "Language": language,
+        "HorizonDays": str(horizon_days),
+    }
+    stack = local.up(chosen | _assignments(setting or []), port)
+    typer.echo(
+        f"Swerve runs at {stack.endpoint}\n"
+        f"  uploads   s3://{stack.outputs['UploadsBucketName']}/events/\n"
+        f"  data      s3://{stack.outputs['DataBucketName']}/\n"
+        "Next: swerve upload FILE... | swerve watch | swerve alerts | swerve down"
+    )
+
+
+def _assignments(texts: list[str]) -> dict[str, str]:
+    parts = [text.partition("=") for text in texts]
+    for text, (name, equals, _) in zip(texts, parts, strict=True):
+        if not (name and equals):
+            raise SwerveError(f"--set {text}: write NAME=VALUE, for example WarmupWeeks=8")
+    return {name: value for name, _, value in parts}
+
+
+@app.command(rich_help_panel=LOCAL)
+def down() -> None:
+    """Stop the local stack of this folder; its data is gone."""
+    from cli import local  # noqa: PLC0415
+
+    typer.echo("Stopped." if local.down() else "No local stack was running in this folder.")
+
+
+@app.command(rich_help_panel=LOCAL)
+def demo(
+    fast: Annotated[
+        bool, typer.Option("--fast", help="20 weeks of 500 households: well under a minute.")
+    ] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the stack running, to look around in it.")
+    ] = False,
+    port: Annotated[
+        int | None, typer.Option(help="Loopback port of the emulator.", show_default="a free one")
+    ] = None,
+) -> None:
+    """Send a year of a real grocer's log through the real stack and read the alerts.
+
+    1,469,307 purchases of 2,469 households in 53 weekly files (CSV, JSON Lines, Parquet).
+    """
+    from cli.demo import play  # noqa: PLC0415
+
+    play(fast=fast, keep=keep, port=port)
+
+
+@app.command(rich_help_panel=OPERATE)
+def redrive(
+    queue: Annotated[
+        str, typer.Argument(help="ingest, score, notify, or all.", metavar="QUEUE")
+    ] = "all",
+    stack: StackName = None,
+) -> None:
+    """Send the messages of the dead-letter queues through again, once their cause is mended.
+
+    [dim]Example:[/dim]  swerve redrive ingest --stack swerve
+    """
+    from cli.redrive import QUEUES, redrive_queue  # noqa: PLC0415
+    from cli.stack import open_stack  # noqa: PLC0415
+
+    if queue != "all" and queue not in QUEUES:
+        raise SwerveError(f"there is no queue {queue}: name one of {', '.join(QUEUES)}, or all")
+    opened = open_stack(stack)
+    for name in QUEUES if queue == "all" else (queue,):
+        typer.echo(f"{name:7} {redrive_queue(opened, name)}")
+
+
+@app.command(rich_help_panel=OPERATE)
+def pseudonym(
+    user_id: Annotated[str, typer.Argument(help="The customer's id as the uploads carry it.")],
+    stack: StackName = None,
+) -> None:
+    """Say under which pseudonym a customer is kept.
+
+    It needs the right to read the stack's secret: give it to few people.
+    """
+    from swerve.domain.pseudonym import Keyring, subject_of  # noqa: PLC0415
+
+    from cli.stack import open_stack  # noqa: PLC0415
+
+    opened = open_stack(stack)
+    secret = opened.client("secretsmanager").get_secret_value(
+        SecretId=opened.outputs["PseudonymSecretArn"]
+    )
+    users = Keyring.parse(secret["SecretString"]).pseudonyms([user_id])
+    typer.echo(subject_of(int(users.users[0])))
+
+
+if __name__ == "__main__":
+    app()
