@@ -1,0 +1,108 @@
+"""Numbers and dates of a payload, as both languages show them."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TINY_SHARE = 0.005
+
+
+def percent(share: float) -> str:
+    """Share of 0 to 1 as a whole percentage.
+
+    Examples
+    --------
+    >>> percent(0.0), percent(0.001), percent(0.814)
+    ('0%', '<1%', '81%')
+    """
+    if 0 < share < TINY_SHARE:
+        return "<1%"
+    return f"{round(share * 100)}%"
+
+
+def times(ratio: float) -> str:
+    """Ratio with two significant digits.
+
+    Examples
+    --------
+    >>> times(4.23), times(12.6), times(1234.5)
+    ('4.2', '13', '1,200')
+    """
+    if ratio < 9.95:
+        return f"{ratio:.1f}"
+    return f"{_two_digits(ratio):,}"
+
+
+def one_in(p_value: float) -> str:
+    """How many chances a p-value is one of, two significant digits.
+
+    Examples
+    --------
+    >>> one_in(3.1e-4), one_in(0.0)
+    ('3,200', '1,000,000,000')
+    """
+    return f"{_two_digits(1 / max(p_value, 1e-9)):,}"
+
+
+def number(value: float) -> str:
+    """Short form of a statistic.
+
+    Examples
+    --------
+    >>> number(6.84), number(0.00081), number(1204.4), number(0.19)
+    ('6.8', '0.0008', '1,204', '0.19')
+    """
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    if abs(value) >= 1:
+        return f"{value:.1f}"
+    if value == 0 or abs(value) >= 0.01:
+        return f"{value:.2f}"
+    return f"{value:.1g}" if abs(value) >= 1e-4 else f"{value:.0e}"
+
+
+def number_of(value: float) -> str:
+    """Return an average count: whole where it is nearly so.
+
+    Examples
+    --------
+    >>> number_of(3.02), number_of(3.4), number_of(12.4)
+    ('3', '3.4', '12')
+    """
+    return f"{value:,.0f}" if value >= 10 or abs(value - round(value)) < 0.05 else f"{value:.1f}"
+
+
+def fall(facts: Mapping[str, float]) -> str | None:
+    """How much activity fell, in percent; None where that is not known."""
+    ratio = facts.get("ratio")
+    return None if ratio is None else percent(max(0.0, 1 - ratio)).removesuffix("%")
+
+
+def local(time_ms: int, zone: str) -> datetime:
+    """Moment in a time zone."""
+    return datetime.fromtimestamp(time_ms / 1000, UTC).astimezone(ZoneInfo(zone))
+
+
+def parse_day(text: str) -> date:
+    """Day of an ISO date or time."""
+    return date.fromisoformat(text[:10])
+
+
+def votes(payload: Mapping[str, Any]) -> tuple[int, int]:
+    """(detectors that vote for the alert, detectors heard)."""
+    heard = payload["evidence"]
+    return sum(found["vote"] for found in heard), len(heard)
+
+
+def is_group(payload: Mapping[str, Any]) -> bool:
+    """Whether the alert speaks for folded users."""
+    return any(found["detector"] == "users_with_same_move" for found in payload["evidence"])
+
+
+def _two_digits(value: float) -> int:
+    return int(float(f"{value:.2g}"))

@@ -1,0 +1,397 @@
+"""English words of an alert. ASCII only; names inside are cleaned before they get here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from swerve.domain.figures import (
+    fall,
+    is_group,
+    local,
+    number,
+    number_of,
+    one_in,
+    parse_day,
+    percent,
+    times,
+    votes,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import date
+
+LANGUAGE = "en"
+ASCII = True
+INDENT = 7
+LABELS = {
+    "note": "NOTE",
+    "what": "WHAT",
+    "who": "WHO",
+    "when": "WHEN",
+    "sure": "SURE",
+    "why": "WHY",
+    "do": "DO",
+    "look": "LOOK",
+    "help": "HELP",
+    "quiet": "QUIET",
+}
+SEVERITY = {"critical": "CRITICAL", "high": "HIGH", "medium": "MEDIUM", "low": "LOW"}
+USE_CASES = {
+    "recommendation": "Recommendation",
+    "campaign": "Campaign",
+    "churn_rescue": "Churn rescue",
+    "customer_service": "Customer service",
+    "new_product": "New product",
+    "supply_chain": "Supply chain",
+    "operations": "Operations",
+}
+KINDS = {
+    "switch": "Interest shift",
+    "new_interest": "New interest",
+    "drift": "Gradual drift",
+    "breadth_change": "Interest breadth",
+    "surge": "Activity surge",
+    "drop": "Activity drop",
+    "churn_risk": "Churn risk",
+}
+# Above user level activity is demand, response or traffic.
+_MATTER = {
+    "category": "Demand",
+    "product": "Demand",
+    "campaign": "Response",
+    "platform": "Activity",
+}
+_HEADS = {"interest": "interests", "engagement": "activity"}
+_NOUNS = {
+    "user": "user",
+    "category": "category",
+    "product": "product",
+    "campaign": "campaign",
+    "platform": "shop",
+}
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+# What each detector measures, in a reader's words; the statistic follows in brackets.
+_DETECTORS: dict[str, tuple[str, str]] = {}
+
+
+def day(value: date, *, weekday: bool = False, year: bool = False) -> str:
+    """`16 Nov`, `Mon 16 Nov 2026`."""
+    text = f"{value.day} {_MONTHS[value.month - 1]}"
+    return (
+        (f"{_DAYS[value.weekday()]} " if weekday else "")
+        + text
+        + (f" {value.year}" if year else "")
+    )
+
+
+def kind_title(payload: Mapping[str, Any]) -> str:
+    """Name of the change, as subjects begin."""
+    kind, level = payload["kind"], payload["level"]
+    if kind in {"surge", "drop"} and level != "user" and not is_group(payload):
+        return f"{_MATTER[level]} {kind}"
+    return KINDS[kind]
+
+
+def headline(payload: Mapping[str, Any], *, short: bool = False) -> str:  # noqa: PLR0911 - a case a kind
+    """Who and what in a few words, without severity and kind."""
+    change, facts = payload["change"], payload["facts"]
+    before, after = change["from"].get("name", ""), change["to"].get("name", "")
+    who = _who_short(payload, short=short)
+    match payload["kind"]:
+        case "switch":
+            return f"{who} {before or 'other'} -> {after or 'other'}"
+        case "new_interest":
+            return f"{who} {after}".rstrip()
+        case "drift":
+            return f"{who} toward {after}" if after else who
+        case "breadth_change" if "breadth_now" in facts and "breadth_before" in facts:
+            return (
+                f"{who} {number_of(facts['breadth_before'])} -> "
+                f"{number_of(facts['breadth_now'])} categories"
+            )
+        case "surge":
+            return f"{who}{_inside(payload)} x{times(facts['ratio'])}" if "ratio" in facts else who
+        case "drop" | "churn_risk":
+            fell = fall(facts)
+            activity = "activity " if payload["kind"] == "churn_risk" else ""
+            return f"{who}{_inside(payload)} {activity}-{fell}%" if fell else who
+        case _:
+            return who
+
+
+def subject(payload: Mapping[str, Any]) -> str:
+    """Subject of the alert's own mail."""
+    text = f"{kind_title(payload)}: {headline(payload)}"
+    match payload["status"]:
+        case "withdrawn":
+            return f"[WITHDRAWN] {text}"
+        case "resolved":
+            return f"[ENDED] Back to normal: {_who_short(payload)} ({kind_title(payload).lower()})"
+        case "updated":
+            text = f"Update: {text}"
+    if payload.get("provisional"):
+        text = f"Early notice: {text}"
+    members = payload["subject"].get("members")
+    if members and not is_group(payload):
+        text += f" ({members:,} users)"
+    if payload["confidence_basis"] == "backtest":
+        text += f" ({percent(payload['confidence'])} sure)"
+    return f"[{SEVERITY[payload['severity']]}] {text}"
+
+
+def note(payload: Mapping[str, Any]) -> list[str]:
+    """What is special about this message; mostly nothing."""
+    match payload["status"]:
+        case "withdrawn" if payload.get("provisional"):
+            return [
+                "Withdrawn: now that the window is complete, the change no longer stands out. "
+                "Please undo what you did because of the early notice."
+            ]
+        case "withdrawn":
+            return [
+                "Withdrawn: late data has arrived, and with it the change no longer stands out. "
+                "Please undo what you did because of the earlier message."
+            ]
+        case "resolved":
+            ended = parse_day(payload["resolved_at"])
+            return [f"The change ended: nothing unusual was seen up to {day(ended, year=True)}."]
+        case "updated":
+            return ["Late or complete data changed this alert; this replaces the earlier message."]
+    if payload.get("provisional"):
+        return ["Early notice: the window is still open. It is confirmed or withdrawn at its end."]
+    return []
+
+
+def what(payload: Mapping[str, Any]) -> list[str]:
+    """The change in one sentence, and the numbers was -> is."""
+    return [_sentence(payload), " ".join(_numbers(payload))]
+
+
+def who(payload: Mapping[str, Any]) -> list[str]:
+    """The subject."""
+    label, level = payload["subject"]["label"], payload["level"]
+    if level == "user":
+        short = label.removeprefix("user ")
+        return [f"User {short} (pseudonymous id; resolve it in your own CRM)"]
+    if level == "platform":
+        return ["The whole shop, all users and categories."]
+    if is_group(payload):
+        return [f"{_who_short(payload)} (one by one in the alerts table, state folded); {label}."]
+    return [f"{label[0].upper()}{label[1:]}. Counts below 20 users are hidden."]
+
+
+def when(payload: Mapping[str, Any], now_ms: int) -> list[str]:
+    """When it changed, in which window it was seen, and when it was told."""
+    window, stack = payload["window"], payload["stack"]
+    changed = day(parse_day(window["change_label"]), weekday=True, year=True)
+    last = day(parse_day(window["last_day"]), weekday=True)
+    seen = (
+        f"seen in the {_span(payload)} to {last}" if stack["window_days"] > 1 else f"seen on {last}"
+    )
+    zone = stack["time_zone"]
+    at_utc, at_home = local(now_ms, "UTC"), local(now_ms, zone)
+    told = f"told {day(at_utc.date(), weekday=True, year=True)} {at_utc:%H:%M} UTC"
+    home = "" if zone == "UTC" else f" ({at_home:%H:%M} {zone})"
+    return [f"Changed about {changed}; {seen}; {told}{home}."]
+
+
+def sure(payload: Mapping[str, Any]) -> list[str]:
+    """How far to trust it, and what that number means."""
+    agree, heard = votes(payload)
+    noun, span = _NOUNS[payload["level"]], _span(payload)
+    stack = payload["stack"]
+    budget = (
+        f"Of this stack's alerts at most {percent(stack['fdr_q'])} should be false."
+        if "fdr_q" in stack
+        else f"Budget of this stack: {_rate(stack['budget_per_1000'])} per 1,000 user-weeks."
+    )
+    if is_group(payload):
+        return [f"Each of these users passed the test alone. {budget}"]
+    if payload["confidence_basis"] == "backtest":
+        right, backtest = percent(payload["confidence"]), payload["backtest"]
+        first = (
+            f"{right}: of past alerts scored like this one, {right.removesuffix('%')} in 100 were "
+            f"right (back-test of {day(parse_day(backtest['day']))}, in which "
+            f"{percent(backtest['changed_share'])} of users changed)."
+        )
+    else:
+        first = (
+            f"By chance alone, an unchanged {noun} looks this unusual in 1 of "
+            f"{one_in(payload['p_value'])} {span}s. {budget}"
+        )
+    return [first + (f" {agree} of {heard} detectors agree." if heard > 1 else "")]
+
+
+def why(payload: Mapping[str, Any]) -> list[str]:
+    """Evidence, one line a detector, the strongest votes first."""
+    return [_reason(found) for found in sorted(payload["evidence"], key=lambda e: not e["vote"])]
+
+
+def actions(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(use case, what to do)."""
+    return [(USE_CASES[a["use_case"]], a["text"][LANGUAGE]) for a in payload["actions"]]
+
+
+def quiet(payload: Mapping[str, Any]) -> list[str]:
+    """When this subject may be heard of again."""
+    if payload["status"] in {"resolved", "withdrawn"}:
+        return []
+    until = day(parse_day(payload["stack"]["quiet_until"]), year=True)
+    noun = "the shop" if payload["level"] == "platform" else f"this {_NOUNS[payload['level']]}"
+    lines = [f"No more mail about {noun}'s {_HEADS[payload['head']]} before {until}."]
+    count = payload.get("suppressed", {}).get("count", 0)
+    if count:
+        lines.append(f"{count} finding{'s' if count > 1 else ''} held back since the last mail.")
+    return lines
+
+
+def footer(payload: Mapping[str, Any]) -> str:
+    """Identity of the alert."""
+    return (
+        f"Alert {payload['alert_id']} | model {payload['model']['version']} | "
+        f"stack {payload['stack']['name']}"
+    )
+
+
+def sms(payload: Mapping[str, Any]) -> str:
+    """One line without a link."""
+    change = payload["change"]
+    text = f"{kind_title(payload)} {SEVERITY[payload['severity']]}: {headline(payload)}"
+    text = text.replace(" -> ", ">")
+    if payload["head"] == "interest" and "share" in change["to"]:
+        text += f" ({percent(change['to']['share'])}, was {percent(change['to']['was'])})"
+    if payload["confidence_basis"] == "backtest":
+        text += f", {percent(payload['confidence'])} sure"
+    prefix = {"withdrawn": "WITHDRAWN. ", "updated": "Update. ", "resolved": "ENDED. "}
+    text = prefix.get(payload["status"], "") + text + "."
+    if payload["status"] in {"open", "updated"} and payload["actions"]:
+        text += f" Act: {payload['actions'][0]['text'][LANGUAGE]}"
+    return text
+
+
+def _who_short(payload: Mapping[str, Any], *, short: bool = False) -> str:
+    if is_group(payload):
+        return f"{payload['subject'].get('members', 0):,} users"
+    label = str(payload["subject"]["label"])
+    return label.removeprefix("user ") if short else label
+
+
+def _inside(payload: Mapping[str, Any]) -> str:
+    """Category of a folded group, whose headline begins with the number of users."""
+    return f" in {payload['subject']['name']}" if is_group(payload) else ""
+
+
+def _span(payload: Mapping[str, Any]) -> str:
+    return "day" if payload["stack"]["window_days"] == 1 else "week"
+
+
+def _rate(budget: float) -> str:
+    return f"{number_of(budget)} false alarm{'' if budget == 1 else 's'}"
+
+
+def _sentence(payload: Mapping[str, Any]) -> str:  # noqa: PLR0911 - a case a kind
+    change, facts, level = payload["change"], payload["facts"], payload["level"]
+    before, after = change["from"].get("name"), change["to"].get("name")
+    if is_group(payload):
+        return _group_sentence(payload)
+    match payload["kind"]:
+        case "switch" if before and after:
+            return f"Main interest moved from {before} to {after}."
+        case "switch":
+            return "Main interests changed."
+        case "new_interest":
+            return f"First lasting interest in {after}." if after else "A first lasting interest."
+        case "drift" if before and after:
+            return f"Interest moves slowly from {before} to {after}."
+        case "drift":
+            return "Interests move slowly."
+        case "breadth_change":
+            wider = change.get("delta_pct", 0) >= 0
+            return f"Interests became {'broader' if wider else 'narrower'}."
+        case "surge":
+            level_of = (
+                f"is {times(facts['ratio'])}x normal" if "ratio" in facts else "is unusually high"
+            )
+        case _:
+            fell = fall(facts)
+            level_of = f"fell by {fell}%" if fell else "is unusually low"
+            if fell == "100":
+                level_of = "stopped"
+    if level == "user":
+        return f"{'Activity' if payload['kind'] == 'surge' else 'All activity'} {level_of}."
+    if level == "platform":
+        return f"Activity in the whole shop {level_of}."
+    matter = "Response to" if level == "campaign" else "Demand for"
+    return f"{matter} {payload['subject']['label']} {level_of}."
+
+
+def _group_sentence(payload: Mapping[str, Any]) -> str:
+    change = payload["change"]
+    before, after = change["from"].get("name"), change["to"].get("name")
+    users = f"{payload['subject'].get('members', 0):,} users"
+    span = f"in one {_span(payload)}"
+    match payload["kind"]:
+        case "switch":
+            return f"{users} moved their main interest from {before} to {after} {span}."
+        case "drift":
+            return f"{users} drift slowly from {before} to {after}."
+        case "new_interest":
+            return f"{users} took a first lasting interest in {after} {span}."
+        case "surge":
+            return f"{users} became far more active {span}, most of it in {after}."
+        case _:
+            return f"{users} became far less active {span}, most of it in {before}."
+
+
+def _numbers(payload: Mapping[str, Any]) -> list[str]:
+    change, facts = payload["change"], payload["facts"]
+    lines = []
+    if payload["head"] == "engagement" and "actions_now" in facts and "actions_before" in facts:
+        lines.append(
+            f"{number_of(facts['actions_before'])} -> {number_of(facts['actions_now'])} "
+            "weighted actions a week."
+        )
+    if "breadth_now" in facts and payload["kind"] == "breadth_change":
+        lines.append(
+            f"{number_of(facts.get('breadth_before', 0))} -> {number_of(facts['breadth_now'])} "
+            "categories a week."
+        )
+    if payload["level"] == "user" and facts.get("idle_days", 0) >= 7:
+        span = _span(payload)
+        lines.append(f"Last seen {facts['idle_days']:.0f} days before the end of the {span}.")
+    moved = [change[side] for side in ("to", "from") if "share" in change[side]]
+    if moved:
+        since = day(parse_day(payload["window"]["change_label"]))
+        whose = _whose(payload)
+        first = f"{moved[0]['name']}: {_pair(moved[0])} of {whose} actions"
+        lines.append(f"{first} (since {since}, against the weeks before).")
+        lines += [f"{share['name']}: {_pair(share)}." for share in moved[1:]]
+    return lines
+
+
+def _whose(payload: Mapping[str, Any]) -> str:
+    if is_group(payload):
+        return "their weighted"
+    if payload["level"] == "user":
+        return "this user's weighted"
+    return "all weighted"
+
+
+def _pair(share: Mapping[str, Any]) -> str:
+    return f"{percent(share['was'])} -> {percent(share['share'])}"
+
+
+def _reason(found: Mapping[str, Any]) -> str:
+    if found["detector"] == "users_with_same_move":
+        return f"Users who made this same move: {found['value']:,.0f} (from 20 on told as one)"
+    words, statistic = _DETECTORS.get(found["detector"], (found["detector"].replace("_", " "), ""))
+    chance = f"{statistic}, p = {number(found['p_value'])}" if "p_value" in found else statistic
+    bracket = f" ({chance.removeprefix(', ')})" if chance else ""
+    vote = "" if found["vote"] else "; no vote"
+    said = f"; {found['note']}" if found.get("note") else ""
+    return (
+        f"{words}: {number(found['value'])}, alerts from {number(found['threshold'])}"
+        f"{bracket}{said}{vote}"
+    )

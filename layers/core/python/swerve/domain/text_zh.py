@@ -1,0 +1,381 @@
+"""Simplified Chinese words of an alert; the same functions as `text_en`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from swerve.domain.figures import (
+    fall,
+    is_group,
+    local,
+    number,
+    number_of,
+    one_in,
+    parse_day,
+    percent,
+    times,
+    votes,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import date
+
+LANGUAGE = "zh-CN"
+ASCII = False
+INDENT = 8
+LABELS = {
+    "note": "注意",
+    "what": "变化",
+    "who": "对象",
+    "when": "时间",
+    "sure": "把握",
+    "why": "依据",
+    "do": "建议",
+    "look": "图表",
+    "help": "说明",
+    "quiet": "免打扰",
+}
+SEVERITY = {"critical": "紧急", "high": "高", "medium": "中", "low": "低"}
+USE_CASES = {
+    "recommendation": "推荐",
+    "campaign": "营销",
+    "churn_rescue": "挽回",
+    "customer_service": "客服",
+    "new_product": "新品",
+    "supply_chain": "供应链",
+    "operations": "运维",
+}
+KINDS = {
+    "switch": "兴趣突变",
+    "new_interest": "新兴趣",
+    "drift": "兴趣渐变",
+    "breadth_change": "兴趣广度变化",
+    "surge": "活跃激增",
+    "drop": "活跃下降",
+    "churn_risk": "流失风险",
+}
+_MATTER = {"category": "需求", "product": "需求", "campaign": "响应", "platform": "活跃"}
+_DIRECTION = {"surge": "激增", "drop": "下降"}
+_HEADS = {"interest": "兴趣", "engagement": "活跃度"}
+_NOUNS = {
+    "user": "用户",
+    "category": "品类",
+    "product": "商品",
+    "campaign": "活动",
+    "platform": "全站",
+}
+_DAYS = "一二三四五六日"
+_ZONES = {"Asia/Shanghai": "北京时间", "Asia/Hong_Kong": "香港时间", "Asia/Taipei": "台北时间"}
+_DETECTORS: dict[str, tuple[str, str]] = {}
+
+
+def day(value: date, *, weekday: bool = False, year: bool = False) -> str:
+    """`11月16日`, `2026年11月16日（周一）`."""
+    text = f"{value.month}月{value.day}日"
+    return (
+        (f"{value.year}年" if year else "")
+        + text
+        + (f"（周{_DAYS[value.weekday()]}）" if weekday else "")
+    )
+
+
+def kind_title(payload: Mapping[str, Any]) -> str:
+    """Name of the change, as subjects begin."""
+    kind, level = payload["kind"], payload["level"]
+    if kind in _DIRECTION and level != "user" and not is_group(payload):
+        return _MATTER[level] + _DIRECTION[kind]
+    return KINDS[kind]
+
+
+def headline(payload: Mapping[str, Any], *, short: bool = False) -> str:  # noqa: PLR0911 - a case a kind
+    """Who and what in a few words, without severity and kind."""
+    change, facts = payload["change"], payload["facts"]
+    before, after = change["from"].get("name", ""), change["to"].get("name", "")
+    who = _who_short(payload, short=short)
+    match payload["kind"]:
+        case "switch":
+            return f"{who} {before or '其他'} → {after or '其他'}"
+        case "new_interest":
+            return f"{who} {after}".rstrip()
+        case "drift":
+            return f"{who} 转向{after}" if after else who
+        case "breadth_change" if "breadth_now" in facts and "breadth_before" in facts:
+            return (
+                f"{who} {number_of(facts['breadth_before'])} → "
+                f"{number_of(facts['breadth_now'])}个品类"
+            )
+        case "surge":
+            return f"{who}{_inside(payload)} {times(facts['ratio'])}倍" if "ratio" in facts else who
+        case "drop" | "churn_risk":
+            fell = fall(facts)
+            activity = "活跃度" if payload["kind"] == "churn_risk" else ""
+            return f"{who}{_inside(payload)} {activity}-{fell}%" if fell else who
+        case _:
+            return who
+
+
+def subject(payload: Mapping[str, Any]) -> str:
+    """Subject of the alert's own mail."""
+    text = f"{kind_title(payload)}：{headline(payload)}"
+    match payload["status"]:
+        case "withdrawn":
+            return f"[撤回] {text}"
+        case "resolved":
+            return f"[结束] 恢复正常：{_who_short(payload)}（{kind_title(payload)}）"
+        case "updated":
+            text = f"更新：{text}"
+    if payload.get("provisional"):
+        text = f"提前预警：{text}"
+    members = payload["subject"].get("members")
+    if members and not is_group(payload):
+        text += f"（{members:,}人）"
+    if payload["confidence_basis"] == "backtest":
+        text += f"（置信度 {percent(payload['confidence'])}）"
+    return f"[{SEVERITY[payload['severity']]}] {text}"
+
+
+def note(payload: Mapping[str, Any]) -> list[str]:
+    """What is special about this message; mostly nothing."""
+    match payload["status"]:
+        case "withdrawn" if payload.get("provisional"):
+            return ["撤回：本期数据已完整，该变化不再显著。请撤销因提前预警而采取的措施。"]
+        case "withdrawn":
+            return ["撤回：补齐迟到数据后，该变化不再显著。请撤销因此前消息而采取的措施。"]
+        case "resolved":
+            ended = parse_day(payload["resolved_at"])
+            return [f"该变化已结束：截至{day(ended, year=True)}未再见异常。"]
+        case "updated":
+            return ["数据补齐后本预警有变化，请以本邮件为准。"]
+    if payload.get("provisional"):
+        return ["提前预警：本期尚未结束，期末将予以确认或撤回。"]
+    return []
+
+
+def what(payload: Mapping[str, Any]) -> list[str]:
+    """The change in one sentence, and the numbers was -> is."""
+    return [_sentence(payload), "".join(_numbers(payload))]
+
+
+def who(payload: Mapping[str, Any]) -> list[str]:
+    """The subject."""
+    if payload["level"] == "user":
+        return [f"用户 {_identifier(payload)}（匿名编号，请在贵司CRM中对应）"]
+    if payload["level"] == "platform":
+        return ["全站，含所有用户与品类。"]
+    if is_group(payload):
+        return [
+            f"{_who_short(payload)}（逐个见预警表，状态为folded）；品类【{payload['subject']['name']}】。"
+        ]
+    name = payload["subject"]["name"]
+    return [f"{_NOUNS[payload['level']]}【{name}】。不足20人的计数不予显示。"]
+
+
+def when(payload: Mapping[str, Any], now_ms: int) -> list[str]:
+    """When it changed, in which window it was seen, and when it was told."""
+    window, stack = payload["window"], payload["stack"]
+    changed = day(parse_day(window["change_label"]), weekday=True, year=True)
+    last = day(parse_day(window["last_day"]), weekday=True)
+    seen = f"见于截至{last}的一周" if stack["window_days"] > 1 else f"见于{last}"
+    zone = stack["time_zone"]
+    at_utc, at_home = local(now_ms, "UTC"), local(now_ms, zone)
+    if zone == "UTC":
+        told = f"{day(at_utc.date(), year=True)} {at_utc:%H:%M}（UTC）发出"
+    else:
+        name = _ZONES.get(zone, zone)
+        told = (
+            f"{day(at_home.date(), year=True)} {at_home:%H:%M}（{name}）发出（{at_utc:%H:%M} UTC）"
+        )
+    return [f"约{changed}开始；{seen}；{told}。"]
+
+
+def sure(payload: Mapping[str, Any]) -> list[str]:
+    """How far to trust it, and what that number means."""
+    agree, heard = votes(payload)
+    noun, span = _NOUNS[payload["level"]], _span(payload)
+    stack = payload["stack"]
+    budget = (
+        f"本系统的预警中，误报预期不超过{percent(stack['fdr_q'])}。"
+        if "fdr_q" in stack
+        else f"本系统的误报预算：每1,000个用户周{number_of(stack['budget_per_1000'])}次。"
+    )
+    if is_group(payload):
+        return [f"其中每位用户都单独通过了检验。{budget}"]
+    if payload["confidence_basis"] == "backtest":
+        right, backtest = percent(payload["confidence"]), payload["backtest"]
+        first = (
+            f"{right}：以往同等得分的预警，每100条有{right.removesuffix('%')}条正确"
+            f"（{day(parse_day(backtest['day']))}回测，其中{percent(backtest['changed_share'])}"
+            "的用户确有变化）。"
+        )
+    else:
+        first = (
+            f"未变化的{noun}纯属偶然地如此异常，平均{one_in(payload['p_value'])}{span}才有一次。"
+            f"{budget}"
+        )
+    return [first + (f"{heard}个检测方法中有{agree}个同意。" if heard > 1 else "")]
+
+
+def why(payload: Mapping[str, Any]) -> list[str]:
+    """Evidence, one line a detector, the strongest votes first."""
+    return [_reason(found) for found in sorted(payload["evidence"], key=lambda e: not e["vote"])]
+
+
+def actions(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(use case, what to do)."""
+    return [(USE_CASES[a["use_case"]], a["text"][LANGUAGE]) for a in payload["actions"]]
+
+
+def quiet(payload: Mapping[str, Any]) -> list[str]:
+    """When this subject may be heard of again."""
+    if payload["status"] in {"resolved", "withdrawn"}:
+        return []
+    until = day(parse_day(payload["stack"]["quiet_until"]), year=True)
+    noun = "全站" if payload["level"] == "platform" else f"该{_NOUNS[payload['level']]}"
+    lines = [f"{until}前不再就{noun}的{_HEADS[payload['head']]}变化发送邮件。"]
+    count = payload.get("suppressed", {}).get("count", 0)
+    if count:
+        lines.append(f"自上次邮件以来另有{count}条发现未单独发送。")
+    return lines
+
+
+def footer(payload: Mapping[str, Any]) -> str:
+    """Identity of the alert."""
+    return (
+        f"预警编号 {payload['alert_id']} | 模型 {payload['model']['version']} | "
+        f"{payload['stack']['name']}"
+    )
+
+
+def sms(payload: Mapping[str, Any]) -> str:
+    """One line without a link."""
+    change = payload["change"]
+    text = f"【{kind_title(payload)}】{headline(payload, short=True)}".replace(" → ", "→")
+    if payload["head"] == "interest" and "share" in change["to"]:
+        text += f" {percent(change['to']['was'])}→{percent(change['to']['share'])}"
+    if payload["confidence_basis"] == "backtest":
+        text += f"，置信{percent(payload['confidence'])}"
+    prefix = {"withdrawn": "撤回", "updated": "更新", "resolved": "结束"}
+    text = prefix.get(payload["status"], "") + text
+    if payload["status"] in {"open", "updated"} and payload["actions"]:
+        text += f"，{payload['actions'][0]['text'][LANGUAGE].removesuffix('。')}"
+    return text
+
+
+def _identifier(payload: Mapping[str, Any]) -> str:
+    return str(payload["subject"]["label"]).removeprefix("user ")
+
+
+def _who_short(payload: Mapping[str, Any], *, short: bool = False) -> str:
+    if is_group(payload):
+        return f"{payload['subject'].get('members', 0):,}名用户"
+    if payload["level"] == "user":
+        return _identifier(payload) if short else f"用户 {_identifier(payload)}"
+    if payload["level"] == "platform":
+        return "全站"
+    name = payload["subject"]["name"]
+    return name if short else f"{_NOUNS[payload['level']]} {name}"
+
+
+def _inside(payload: Mapping[str, Any]) -> str:
+    """Category of a folded group, whose headline begins with the number of users."""
+    return f"在【{payload['subject']['name']}】" if is_group(payload) else ""
+
+
+def _span(payload: Mapping[str, Any]) -> str:
+    return "天" if payload["stack"]["window_days"] == 1 else "周"
+
+
+def _sentence(payload: Mapping[str, Any]) -> str:  # noqa: PLR0911 - a case a kind
+    change, facts, level = payload["change"], payload["facts"], payload["level"]
+    before, after = change["from"].get("name"), change["to"].get("name")
+    if is_group(payload):
+        return _group_sentence(payload)
+    match payload["kind"]:
+        case "switch" if before and after:
+            return f"主要兴趣由【{before}】转为【{after}】。"
+        case "switch":
+            return "主要兴趣发生变化。"
+        case "new_interest":
+            return f"首次出现对【{after}】的持续兴趣。" if after else "首次出现新的持续兴趣。"
+        case "drift" if before and after:
+            return f"兴趣正由【{before}】缓慢转向【{after}】。"
+        case "drift":
+            return "兴趣正在缓慢变化。"
+        case "breadth_change":
+            return f"兴趣范围变{'宽' if change.get('delta_pct', 0) >= 0 else '窄'}。"
+        case "surge":
+            level_of = f"为平时的{times(facts['ratio'])}倍" if "ratio" in facts else "异常偏高"
+        case _:
+            fell = fall(facts)
+            level_of = f"下降{fell}%" if fell else "异常偏低"
+            if fell == "100":
+                level_of = "降为零"
+    if level == "user":
+        return f"总活跃度{level_of}。"
+    if level == "platform":
+        return f"全站活跃度{level_of}。"
+    matter = "的响应" if level == "campaign" else "的需求"
+    return f"{_NOUNS[level]}【{payload['subject']['name']}】{matter}{level_of}。"
+
+
+def _group_sentence(payload: Mapping[str, Any]) -> str:
+    change = payload["change"]
+    before, after = change["from"].get("name"), change["to"].get("name")
+    users = f"{payload['subject'].get('members', 0):,}名用户"
+    span = f"在同一{_span(payload)}内"
+    match payload["kind"]:
+        case "switch":
+            return f"{users}{span}主要兴趣由【{before}】转为【{after}】。"
+        case "drift":
+            return f"{users}的兴趣正由【{before}】缓慢转向【{after}】。"
+        case "new_interest":
+            return f"{users}{span}首次出现对【{after}】的持续兴趣。"
+        case "surge":
+            return f"{users}{span}活跃度激增，主要在【{after}】。"
+        case _:
+            return f"{users}{span}活跃度大幅下降，主要在【{before}】。"
+
+
+def _numbers(payload: Mapping[str, Any]) -> list[str]:
+    change, facts = payload["change"], payload["facts"]
+    lines = []
+    if payload["head"] == "engagement" and "actions_now" in facts and "actions_before" in facts:
+        lines.append(
+            f"每周加权行为 {number_of(facts['actions_before'])} → "
+            f"{number_of(facts['actions_now'])}。"
+        )
+    if "breadth_now" in facts and payload["kind"] == "breadth_change":
+        lines.append(
+            f"每周品类数 {number_of(facts.get('breadth_before', 0))} → "
+            f"{number_of(facts['breadth_now'])}。"
+        )
+    if payload["level"] == "user" and facts.get("idle_days", 0) >= 7:
+        lines.append(f"截至期末已有{round(facts['idle_days'])}天无任何行为。")
+    moved = [change[side] for side in ("to", "from") if "share" in change[side]]
+    if moved:
+        since = day(parse_day(payload["window"]["change_label"]))
+        lines.append(
+            f"{moved[0]['name']}占比 {_pair(moved[0])}（{since}以来，对比此前各周，按行为加权）"
+            + ("；" if len(moved) > 1 else "。")
+        )
+        lines += [f"{share['name']}占比 {_pair(share)}。" for share in moved[1:]]
+    return lines
+
+
+def _pair(share: Mapping[str, Any]) -> str:
+    return f"{percent(share['was'])} → {percent(share['share'])}"
+
+
+def _reason(found: Mapping[str, Any]) -> str:
+    if found["detector"] == "users_with_same_move":
+        return f"做出同样转变的用户：{found['value']:,.0f}名（满20名即合并通知）"
+    words, statistic = _DETECTORS.get(found["detector"], (found["detector"].replace("_", " "), ""))
+    parts = [statistic] if statistic else []
+    if "p_value" in found:
+        parts.append(f"p = {number(found['p_value'])}")
+    bracket = f"（{'，'.join(parts)}）" if parts else ""
+    vote = "" if found["vote"] else "；不同意"
+    return (
+        f"{words}：{number(found['value'])}，达到 {number(found['threshold'])} 预警{bracket}{vote}"
+    )

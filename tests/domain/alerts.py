@@ -1,0 +1,147 @@
+"""Hand-made candidates and payloads, one a kind and level, for the tests of texts and pages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from swerve.domain.alert import Reliability, StackFacts, build_payload
+from swerve.domain.candidate import Candidate, Evidence, Head, HistoryPoint, Kind, Level, Share
+from swerve.domain.selection import Action, Decision, Selection, SelectionRules, select
+from swerve.domain.window import WindowSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SPEC = WindowSpec(7, "Asia/Shanghai")
+WINDOW = SPEC.parse("2026-11-16")
+NOW_MS = 1_795_511_100_000  # 2026-11-24 09:05 UTC
+NAMES = {
+    1: "OUTDOOR",
+    2: "kids/Baby",
+    3: "home/appliances/Portable Fans",
+    4: "Mango Water 500 ml",
+    5: "Autumn Coupons",
+}
+FACTS = StackFacts("swerve", SPEC, link_base="https://al.example.com", model_version="lstm-3")
+RELIABILITY = Reliability({Head.INTEREST: ((1e-4, 0.97), (1e-3, 0.8))}, 0.3, "2026-11-20")
+
+_EVIDENCE = (
+    Evidence("bayes_factor_4w", 6.8, 3.0, vote=True, p_value=0.0008),
+    Evidence("iqr_fence", 2.4, 1.5, vote=True),
+    Evidence("mann_kendall", 0.3, 0.5, vote=False, p_value=0.2),
+)
+_HISTORY = tuple(
+    HistoryPoint(
+        WINDOW - 7 * (11 - week),
+        20.0 + week,
+        ((1, 0.78), (2, 0.06)) if week < 10 else ((1, 0.04), (2, 0.81)),
+        0.3 if week < 10 else 2.1 + week - 10,
+    )
+    for week in range(12)
+)
+_OUT, _IN = Share(1, 0.78, 0.04), Share(2, 0.06, 0.81)
+_VOLUME = {"actions_before": 40.0, "actions_now": 168.0, "ratio": 4.2}
+_LOSS = {"actions_before": 41.0, "actions_now": 7.0, "ratio": 0.17, "idle_days": 9.0}
+
+# (kind, falling, rising, facts) by level
+_CASES: dict[Level, tuple[tuple[Kind, tuple[Share, ...], tuple[Share, ...], dict[str, float]], ...]]
+_CASES = {
+    Level.USER: (
+        (Kind.SWITCH, (_OUT,), (_IN,), {}),
+        (Kind.NEW_INTEREST, (), (Share(2, 0.0, 0.35),), {}),
+        (Kind.DRIFT, (_OUT,), (_IN,), {}),
+        (Kind.BREADTH_CHANGE, (), (), {"breadth_before": 3.2, "breadth_now": 9.0}),
+        (Kind.SURGE, (), (Share(2, 0.12, 0.4),), _VOLUME),
+        (Kind.DROP, (_OUT,), (), _LOSS),
+        (Kind.CHURN_RISK, (), (), {**_LOSS, "actions_now": 0.0, "ratio": 0.0, "idle_days": 19.0}),
+    ),
+    Level.CATEGORY: (
+        (Kind.SURGE, (), (), {**_VOLUME, "users": 1204.0}),
+        (Kind.DROP, (), (), {**_LOSS, "users": 12.0}),
+    ),
+    Level.PRODUCT: ((Kind.SURGE, (), (), _VOLUME), (Kind.DROP, (), (), _LOSS)),
+    Level.CAMPAIGN: ((Kind.SURGE, (), (), _VOLUME), (Kind.DROP, (), (), _LOSS)),
+    Level.PLATFORM: (
+        (Kind.SWITCH, (_OUT,), (_IN,), {}),
+        (Kind.SURGE, (), (), _VOLUME),
+        (Kind.DROP, (), (), {**_LOSS, "ratio": 0.59}),
+    ),
+}
+_SUBJECTS = {
+    Level.USER: "u-7f3a91c2d4e5f607",
+    Level.CATEGORY: "c-0000000000000003",
+    Level.PRODUCT: "p-0000000000000004",
+    Level.CAMPAIGN: "m-0000000000000005",
+    Level.PLATFORM: "platform",
+}
+_ENGAGEMENT = {Kind.SURGE, Kind.DROP, Kind.CHURN_RISK}
+
+
+def candidates() -> dict[str, Candidate]:
+    """One candidate for each kind that each level can have, by `<level>-<kind>`."""
+    return {
+        f"{level}-{kind}": Candidate(
+            level,
+            _SUBJECTS[level],
+            Head.ENGAGEMENT if kind in _ENGAGEMENT else Head.INTEREST,
+            kind,
+            WINDOW,
+            WINDOW - 7,
+            2,
+            8.3e-5,
+            _EVIDENCE,
+            falling,
+            rising,
+            facts,
+            _HISTORY,
+        )
+        for level, cases in _CASES.items()
+        for kind, falling, rising, facts in cases
+    }
+
+
+def decision(candidate: Candidate, **changed: Any) -> Decision:
+    """SELECTED, by the real rules."""
+    rules = SelectionRules(dict.fromkeys(Head, 1.0))
+    _, (made,) = select(Selection(), candidate.window, [candidate], rules)
+    assert made.action is Action.SELECTED
+    return Decision(
+        **{name: changed.get(name, getattr(made, name)) for name in Decision.__dataclass_fields__}
+    )
+
+
+def payloads(
+    facts: StackFacts = FACTS, names: Mapping[int, str] = NAMES
+) -> dict[str, dict[str, Any]]:
+    """Every kind and level, a folded group of each foldable kind, and every status."""
+    made = {
+        name: build_payload(decision(candidate), names, facts)
+        for name, candidate in candidates().items()
+    }
+    for kind in (Kind.SWITCH, Kind.NEW_INTEREST, Kind.DRIFT, Kind.SURGE, Kind.DROP):
+        made[f"group-{kind}"] = _group(kind, names, facts)
+    switch = made["user-switch"]
+    made["user-switch-updated"] = switch | {"status": "updated"}
+    made["user-switch-withdrawn"] = switch | {"status": "withdrawn"}
+    made["user-switch-resolved"] = switch | {
+        "status": "resolved",
+        "resolved_at": "2026-12-07T16:00:00Z",
+        "resolved_by": "evidence",
+    }
+    surge = candidates()["user-surge"]
+    made["user-surge-early"] = build_payload(decision(surge), names, facts, provisional=True)
+    made["user-surge-early-withdrawn"] = made["user-surge-early"] | {"status": "withdrawn"}
+    return made
+
+
+def _group(kind: Kind, names: Mapping[int, str], facts: StackFacts) -> dict[str, Any]:
+    like = candidates()[f"user-{kind}"]
+    members = [Candidate(**{**_fields(like), "subject": f"u-{user:016x}"}) for user in range(24)]
+    rules = SelectionRules(dict.fromkeys(Head, 1.0))
+    _, decisions = select(Selection(), WINDOW, members, rules)
+    (group,) = [d for d in decisions if d.action is Action.SELECTED]
+    return build_payload(group, names, facts)
+
+
+def _fields(candidate: Candidate) -> dict[str, Any]:
+    return {name: getattr(candidate, name) for name in Candidate.__dataclass_fields__}

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator, FormatChecker
+from swerve.domain.alert import (
+    StackFacts,
+    alert_id,
+    build_payload,
+    display_name,
+    named_keys,
+    to_json,
+)
+from swerve.settings import Settings
+
+from tests.domain.alerts import FACTS, NAMES, SPEC, candidates, decision, payloads
+
+SCHEMA = json.loads((files("swerve") / "schema" / "interest-alert-1.0.json").read_text("utf-8"))
+
+
+def faults(payload: object) -> list[str]:
+    validator = Draft202012Validator(SCHEMA, format_checker=FormatChecker())
+    return [fault.message for fault in validator.iter_errors(payload)]
+
+
+@pytest.mark.parametrize("case", payloads())
+def test_payload_keeps_the_schema(case: str) -> None:
+    payload = payloads()[case]
+    assert faults(payload) == []
+    assert faults(json.loads(to_json(payload)) | {"told_at": "2026-11-24T09:05:00Z"}) == []
+
+
+def test_the_schema_refuses_what_it_does_not_know() -> None:
+    payload = payloads()["user-switch"]
+    assert faults(payload | {"colour": "red"})
+    assert faults(payload | {"head": "other"})
+    assert faults({name: value for name, value in payload.items() if name != "p_value"})
+
+
+def test_id_is_the_ulid_of_the_reference() -> None:
+    made = alert_id("user:u-7f3a91c2:switch:baby:2026-W47", 1_795_478_400_000)
+    assert made == "01M85DMB00Q5G8FER6Z52YJR64"
+
+
+@given(st.text(max_size=40), st.text(max_size=40), st.integers(0, 2**47))
+def test_ids_sort_by_time_and_tell_subjects_apart(one: str, other: str, end_ms: int) -> None:
+    assert (alert_id(one, end_ms) == alert_id(other, end_ms)) == (one == other)
+    assert alert_id(one, end_ms) < alert_id(other, end_ms + 1)
+
+
+def test_the_model_does_not_change_the_id() -> None:
+    made = decision(candidates()["user-switch"])
+    newer = StackFacts("swerve", SPEC, model_version="lstm-9")
+    one, other = build_payload(made, NAMES, FACTS), build_payload(made, NAMES, newer)
+    assert one["alert_id"] == other["alert_id"]
+
+
+def test_small_groups_are_not_counted_aloud() -> None:
+    made = payloads()
+    assert made["category-surge"]["subject"]["members"] == 1204
+    assert "members" not in made["category-drop"]["subject"]
+    assert "users" not in made["category-drop"]["facts"]
+
+
+def test_named_keys_are_all_that_a_payload_needs() -> None:
+    decisions = [decision(candidate) for candidate in candidates().values()]
+    assert named_keys(decisions) == set(NAMES)
+    nameless = build_payload(decisions[0], {}, FACTS)
+    assert nameless["change"]["to"]["name"] == "#00000000"
+
+
+def test_infinite_evidence_stays_json() -> None:
+    made = candidates()["user-switch"]
+    endless = type(made.evidence[0])("bayes_factor_1w", float("inf"), 3.0, vote=True)
+    changed = type(made)(
+        **{n: getattr(made, n) for n in made.__dataclass_fields__ if n != "evidence"},
+        evidence=(endless,),
+    )
+    assert json.loads(to_json(build_payload(decision(changed), NAMES, FACTS)))["evidence"]
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("a/b/c", "c"),
+        ("GROCERY/SOFT DRINKS", "Soft drinks"),
+        ("TV", "TV"),
+        ("母婴", "母婴"),
+        ("", ""),
+    ],
+)
+def test_display_name(path: str, shown: str) -> None:
+    assert display_name(path) == shown
+
+
+def test_facts_of_the_stack() -> None:
+    manifest = {"version": "lstm-3", "model": {"sha256": "ab"}}
+    facts = StackFacts.of(Settings(link_base="https://al.example.com/"), manifest)
+    assert (facts.link_base, facts.model_version) == ("https://al.example.com", "lstm-3")
+    assert StackFacts.of(Settings()).model_version == "none"
