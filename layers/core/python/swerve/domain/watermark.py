@@ -51,7 +51,7 @@ class Progress:
 
     def newest_complete(
         self, spec: WindowSpec, now_ms: int, lateness_s: int, settle_s: int
-    ) -> int | None:
+    ) -> int:
         """Return the newest window that may be closed.
 
         A window is complete when the watermark passed its end by the lateness. When uploads pause

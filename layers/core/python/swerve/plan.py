@@ -1,0 +1,115 @@
+"""Plan a close: which windows to recompute, from which checkpoint, out of which batches."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+from swerve import run as runs
+from swerve.deployed import check_deployed
+from swerve.domain.watermark import Progress
+from swerve.run import Run
+
+if TYPE_CHECKING:
+    from swerve.ports import WindowControl
+    from swerve.run import CloseDeps
+
+# A long history is closed in several runs, so that no task outlives its function's timeout.
+MOST_WINDOWS = 128
+# Steady uploads never settle: after so many waits of SettleSeconds the close goes ahead.
+MOST_WAITS = 12
+
+
+def plan(deps: CloseDeps, owner: str, waits: int = 0) -> dict[str, Any]:
+    """Decide what the workflow does next.
+
+    Parameters
+    ----------
+    owner : str
+        Name of the workflow's execution; holds the lease until `select` gives it back.
+    waits : int
+        How often this execution has waited for uploads to settle.
+
+    Returns
+    -------
+    dict
+        `next` is `go` (with `run`, `shards` and `owner`), `wait` (with `waits`) or `nothing`.
+    """
+    check_deployed(deps.windows, deps.settings)
+    now_ms = deps.clock.now_ms()
+    sources = deps.windows.watermarks()
+    progress = Progress.of(sources, now_ms, deps.settings.source_idle_s)
+    if progress is None or _changed(deps, deps.windows.control(), progress) is None:
+        return {"next": "nothing"}
+    if waits < MOST_WAITS and not progress.settled(now_ms, deps.settings.settle_s):
+        return {"next": "wait", "waits": waits + 1, "owner": owner}
+    if not deps.windows.acquire_lease(runs.LEASE, owner, now_ms, now_ms + runs.LEASE_S * 1000):
+        return {"next": "nothing"}  # another execution is at it, and plans again when it is done
+    # Read again under the lease: what another run has closed meanwhile is seen.
+    found = _run(deps, progress)
+    if found is None:
+        deps.windows.release_lease(runs.LEASE, owner)
+        return {"next": "nothing"}
+    deps.data.put(found.file("plan.json"), found.to_json().encode(), "application/json")
+    shards = list(range(found.shards))
+    return {"next": "go", "run": found.name, "shards": shards, "owner": owner, "waits": 0}
+
+
+def _changed(
+    deps: CloseDeps, control: tuple[WindowControl, ...], progress: Progress
+) -> tuple[int, int] | None:
+    """First and last window that need recomputing; None where nothing does.
+
+    The range ends at the newest window ever closed even if the watermark fell behind it (a slow
+    source came back): all later windows build upon the changed one.
+    """
+    if not control:
+        return None
+    settings, days = deps.settings, deps.settings.windows.days
+    complete = progress.newest_complete(
+        settings.windows, deps.clock.now_ms(), settings.lateness_s, settings.settle_s
+    )
+    last = max([complete, *(c.window for c in control if c.closed)])
+    begin = [c.window for c in control if c.dirty > c.closed and c.window <= last]
+    through = (deps.windows.state(runs.PROGRESS) or {}).get("through")
+    if through is not None and int(through) + days <= last:
+        begin.append(int(through) + days)
+    return (min(begin), last) if begin else None
+
+
+def _run(deps: CloseDeps, progress: Progress) -> Run | None:
+    # The counters first: featurize raises them after its manifest, so every batch counted here is
+    # among the manifests read below. A batch that is read but not counted stays dirty: it is
+    # closed again, to the same bytes.
+    control = deps.windows.control()
+    changed = _changed(deps, control, progress)
+    if changed is None:
+        return None
+    settings, spec = deps.settings, deps.settings.windows
+    first, last = changed
+    start = _checkpoint_before(deps, first)
+    if start is None:
+        first = control[0].window
+    span = tuple(range(first, last + 1, spec.days))[:MOST_WINDOWS]
+    horizon_ms = progress.horizon_ms(settings.horizon_days)
+    # Late data reaches back to the horizon: it needs the state before the window that holds it.
+    keep_from = next((w for w in span if spec.end_ms(w + spec.days) > horizon_ms), span[-1])
+    batches = {}
+    for manifest in deps.windows.manifests():
+        inside = {w: n for w, n in manifest.windows.items() if span[0] <= w <= span[-1]}
+        if inside:
+            batches[manifest.batch_id] = dict(sorted(inside.items()))
+    seen = {c.window: c.dirty for c in control if span[0] <= c.window <= span[-1]}
+    draft = Run("", span, start, keep_from, settings.shard_count, seen, batches)
+    digest = blake2b(draft.to_json().encode(), digest_size=6).hexdigest()
+    return replace(draft, name=f"{spec.label(span[-1])}-{digest}")
+
+
+def _checkpoint_before(deps: CloseDeps, first: int) -> int | None:
+    spec = deps.settings.windows
+    before = first - spec.days
+    done = deps.windows.state(runs.PROGRESS)
+    if done is None or not int(done["from"]) <= before <= int(done["through"]):
+        return None
+    return None if deps.data.get(runs.population_key(spec, before)) is None else before
