@@ -59,7 +59,11 @@ def reconcile(
         In order of (window, subject and kind); empty where nothing changes, so that it can be
         called again after a conflict.
     """
-    known = {(row.window, row.subject_kind): row for row in rows}
+    known = {
+        (row.window, row.subject_kind): row
+        for row in rows
+        if row.window >= first_window or row.status != "withdrawn"
+    }
     wanted: dict[Key, Payload] = {}
     folded: set[Key] = set()
     for decision in decisions:
@@ -71,6 +75,8 @@ def reconcile(
     for key, row in known.items():
         if row.window < first_window:
             wanted[key] = _opened(json.loads(row.payload))
+            if row.state == "folded":
+                folded.add(key)
     for decision in decisions:
         key = (decision.window, decision.subject_kind)
         if decision.action is Action.RESOLVED and key in wanted:
