@@ -15,6 +15,9 @@ from swerve.errors import SwerveError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from swerve.ports import Alerts, Data, Windows
+    from swerve.settings import Settings
+
 STATE = Path(".swerve/stack.json")
 LOCAL_REGION = "us-east-1"
 _HEALTH_TIMEOUT_S = 2
@@ -52,15 +55,44 @@ class Stack:
         """Return a boto3 client of one service."""
         return self.session.client(service, endpoint_url=self.endpoint)
 
-    def table(self, output: str) -> Any:
-        """Return a boto3 table by the output that names it."""
-        resource = self.session.resource("dynamodb", endpoint_url=self.endpoint)
-        return resource.Table(self.outputs[output])
+    @cached_property
+    def settings(self) -> Settings:
+        """Settings of the stack, as far as a reader needs them."""
+        from swerve.settings import Settings  # noqa: PLC0415
 
-    @property
-    def settings(self) -> Mapping[str, str]:
-        """How this stack cuts windows and shards."""
-        return dict(json.loads(self.outputs["Settings"]))
+        return Settings(
+            stack=self.name,
+            uploads_bucket=self.outputs["UploadsBucketName"],
+            data_bucket=self.outputs["DataBucketName"],
+            windows_table=self.outputs["WindowsTableName"],
+            alerts_table=self.outputs["AlertsTableName"],
+            score_queue_url=self.outputs["ScoreQueueUrl"],
+            notify_queue_url=self.outputs["NotifyQueueUrl"],
+            close_workflow_arn=self.outputs["CloseWorkflowArn"],
+            secret_id=self.outputs["PseudonymSecretArn"],
+            **json.loads(self.outputs["Settings"]),
+        )
+
+    @cached_property
+    def windows(self) -> Windows:
+        """The windows table."""
+        from swerve.adapters import aws  # noqa: PLC0415
+
+        return aws.windows(self.settings, self.client("dynamodb"))
+
+    @cached_property
+    def alerts(self) -> Alerts:
+        """The alerts table."""
+        from swerve.adapters import aws  # noqa: PLC0415
+
+        return aws.alerts(self.settings, self.client("dynamodb"))
+
+    @cached_property
+    def data(self) -> Data:
+        """The data bucket."""
+        from swerve.adapters import aws  # noqa: PLC0415
+
+        return aws.data(self.settings, self.client("s3"))
 
 
 def open_stack(name: str | None) -> Stack:
