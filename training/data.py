@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
+from swerve.errors import SwerveError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +34,7 @@ PSEUDO_CATEGORIES = frozenset({"COUPON/MISC ITEMS"})
 _RETAIL_FILE = "online_retail_2011.csv.gz"
 
 
-class DataMissing(Exception):
+class DataMissing(SwerveError):
     """A log that cannot be had here; says where it comes from."""
 
 

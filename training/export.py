@@ -13,23 +13,27 @@ import numpy as np
 import onnxruntime
 import torch
 from swerve.domain.network_input import FEATURES, TARGETS
+from swerve.errors import SwerveError
 
-from training.train import forecast_gain
+from training import data
+from training.streams import streams_of
+from training.train import forecast_gain, restored, split_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from training.config import Config
     from training.model import Recurrent
     from training.streams import Streams
     from training.train import Trained
 
-LAYER = Path(__file__).resolve().parents[1] / "layers" / "model"
+LAYER = Path(__file__).resolve().parents[1] / "layers" / "model" / "python" / "swerve_model"
 OPSET = 17
 PARITY = 1e-5
 _DRAWS = 2_000
 
 
-class ParityError(Exception):
+class ParityError(SwerveError):
     """The exported network does not compute what was trained."""
 
 
@@ -47,15 +51,15 @@ def export(
     metrics = {cell: measure(one.model, validation) for cell, one in trained.items()}
     best = max(metrics, key=lambda cell: _total_gain(metrics[cell]))
     model = trained[best].model
-    data = to_onnx(model)
-    parity = parity_of(model, data, validation[0])
+    packed = to_onnx(model)
+    parity = parity_of(model, packed, validation[0])
     if parity["max_abs_error"] > PARITY:
         raise ParityError(f"torch and ONNX differ by {parity['max_abs_error']:.1e} > {PARITY}")
     manifest = {
         "format": "model-manifest/1.0",
         "model": {
             "file": "model.onnx",
-            "sha256": hashlib.sha256(data).hexdigest(),
+            "sha256": hashlib.sha256(packed).hexdigest(),
             "cell": best,
             "features": list(FEATURES),
             "targets": list(TARGETS),
@@ -69,9 +73,19 @@ def export(
         "training": dict(run),
     }
     out.mkdir(parents=True, exist_ok=True)
-    (out / "model.onnx").write_bytes(data)
+    (out / "model.onnx").write_bytes(packed)
     (out / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
     return manifest
+
+
+def export_run(config: Config, run: Path, out: Path = LAYER) -> dict[str, Any]:
+    """Export the cells of a finished run."""
+    told = json.loads((run / "run.json").read_text())
+    trained = {cell: restored(config, cell, run / f"{cell}.pt") for cell in config.cells}
+    events = split_of(config.source, "validation")
+    zone = data.SOURCES[config.source].zone
+    validation = [streams_of(events, days, zone) for days in config.window_days]
+    return export(trained, told, validation, out)
 
 
 def to_onnx(model: Recurrent) -> bytes:
@@ -93,22 +107,22 @@ def to_onnx(model: Recurrent) -> bytes:
     return file.getvalue()
 
 
-def session(data: bytes) -> onnxruntime.InferenceSession:
+def session(packed: bytes) -> onnxruntime.InferenceSession:
     """A session on one thread, as serving uses it."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(packed, options, providers=["CPUExecutionProvider"])
 
 
 @torch.no_grad()
-def parity_of(model: Recurrent, data: bytes, one: Streams) -> dict[str, float]:
+def parity_of(model: Recurrent, packed: bytes, one: Streams) -> dict[str, float]:
     """Largest difference between torch and ONNX along whole streams.
 
     `float16_error` is the same with the state rounded to half precision between windows, as the
     checkpoint keeps it.
     """
-    run = session(data).run
+    run = session(packed).run
     users = one.x.shape[1]
     states = [np.zeros((users, model.state_size), np.float32) for _ in range(2)]
     expected = torch.zeros(users, model.state_size)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from swerve.errors import SwerveError
 
 from training import data, panel_r, panel_s
 from training.log import WEEK_S, Log
@@ -64,7 +65,7 @@ RECIPES: dict[str, Recipe] = {
 } | {f"only_{kind}": Recipe({"none": 0.5, kind: 0.5}) for kind in sorted(INTEREST_KINDS)}
 
 
-class Locked(Exception):
+class Locked(SwerveError):
     """The test split may be opened only on purpose, and the opening is written down."""
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from swerve.domain.network_input import FEATURES
+from swerve.errors import SwerveError
 
 from training import data
 from training.log import Log
@@ -132,6 +133,16 @@ def train_cell(config: Config, cell: str, streams: Sequence[Streams], kept: Path
             progress.step(f"held-out loss {scored:.4f}, best {best_loss:.4f}")
     model.load_state_dict(best)
     return Trained(model.eval(), best_loss, first)
+
+
+def restored(config: Config, cell: str, kept: Path) -> Trained:
+    """Read back a trained cell; raise SwerveError where the run is of another configuration."""
+    saved = torch.load(kept, weights_only=True)
+    if saved["config"] != _digest(config):
+        raise SwerveError(f"{kept} was trained with another configuration: train again")
+    model = Recurrent(cell, config.state)
+    model.load_state_dict(saved["best"])
+    return Trained(model.eval(), saved["best_loss"], saved["epoch"])
 
 
 def mean_loss(model: Recurrent, streams: Sequence[Streams]) -> float:
