@@ -12,6 +12,8 @@ from swerve.domain.watermark import Progress
 from swerve.run import Run
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from swerve.ports import WindowControl
     from swerve.run import CloseDeps
 
@@ -34,26 +36,31 @@ def plan(deps: CloseDeps, owner: str, waits: int = 0) -> dict[str, Any]:
     Returns
     -------
     dict
-        `next` is `go` (with `run`, `shards` and `owner`), `wait` (with `waits`) or `nothing`.
+        `next` is `go` (recompute `run` over `shards`), `wait` (and say `waits` next time) or
+        `nothing`.
     """
     check_deployed(deps.windows, deps.settings)
     now_ms = deps.clock.now_ms()
     sources = deps.windows.watermarks()
     progress = Progress.of(sources, now_ms, deps.settings.source_idle_s)
     if progress is None or _changed(deps, deps.windows.control(), progress) is None:
-        return {"next": "nothing"}
+        return _answer("nothing")
     if waits < MOST_WAITS and not progress.settled(now_ms, deps.settings.settle_s):
-        return {"next": "wait", "waits": waits + 1, "owner": owner}
+        return _answer("wait", waits=waits + 1)
     if not deps.windows.acquire_lease(runs.LEASE, owner, now_ms, now_ms + runs.LEASE_S * 1000):
-        return {"next": "nothing"}  # another execution is at it, and plans again when it is done
+        return _answer("nothing")  # another execution is at it, and plans again when it is done
     # Read again under the lease: what another run has closed meanwhile is seen.
     found = _run(deps, progress)
     if found is None:
         deps.windows.release_lease(runs.LEASE, owner)
-        return {"next": "nothing"}
+        return _answer("nothing")
     deps.data.put(found.file("plan.json"), found.to_json().encode(), "application/json")
-    shards = list(range(found.shards))
-    return {"next": "go", "run": found.name, "shards": shards, "owner": owner, "waits": 0}
+    return _answer("go", found.name, range(found.shards))
+
+
+def _answer(what: str, run: str = "", shards: Sequence[int] = (), waits: int = 0) -> dict[str, Any]:
+    """All fields always: the workflow cannot read one that is not there."""
+    return {"next": what, "run": run, "shards": list(shards), "waits": waits}
 
 
 def _changed(
