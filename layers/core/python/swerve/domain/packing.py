@@ -48,7 +48,7 @@ def pack(events: Events, users: UserTable) -> list[bytes]:
     list of bytes
         The same for every order of the same events; empty for no events.
     """
-    ordered = events.canonical()
+    ordered = events if _is_canonical(events) else events.canonical()
     count = -(-len(ordered) // _SEGMENT_EVENTS)
     bounds = [len(ordered) * part // count for part in range(count + 1)] if count else []
     segments: list[bytes] = []
@@ -63,6 +63,15 @@ def unpack(data: bytes) -> tuple[Events, UserTable]:
         return _read(data)
     except (struct.error, zlib.error, IndexError, ValueError) as wrong:
         raise ValueError(f"partial of {len(data)} bytes is damaged: {wrong}") from wrong
+
+
+def _is_canonical(events: Events) -> bool:
+    user, time, key = (events.user, events.time_ms, events.key)
+    later = user[1:] > user[:-1]
+    same_user = user[1:] == user[:-1]
+    later |= same_user & (time[1:] > time[:-1])
+    later |= same_user & (time[1:] == time[:-1]) & (key[1:] >= key[:-1])
+    return bool(later.all())
 
 
 def _within_limit(events: Events, users: UserTable) -> list[bytes]:
@@ -107,7 +116,8 @@ def _segment(events: Events, users: UserTable) -> bytes:
         *(column.width for column in columns),
         *(column.dictionary.size for column in columns),
     )
-    plain = [table.users, table.routing, *([table.previous] if renamed else [])]
+    plain: list[NDArray[Any]] = [table.users, table.routing]
+    plain += [table.previous] if renamed else []
     plain += [*(column.dictionary for column in columns), events.key]
     squeezed = zlib.compressobj(_LEVEL)
     body = [_planes(counts), _planes(times), events.behaviour.tobytes()]

@@ -275,9 +275,7 @@ def _choice(kind: type[DedupRule], value: str, origin: str) -> DedupRule:
 
 def _explode(table: _Table) -> Explode:
     table.only({"path", "where", "contains"})
-    return Explode(
-        table.text("path", required=True), table.text("where"), table.text("contains")
-    )
+    return Explode(table.text("path", required=True), table.text("where"), table.text("contains"))
 
 
 def _lookup(table: _Table) -> Lookup:

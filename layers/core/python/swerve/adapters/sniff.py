@@ -1,0 +1,152 @@
+"""What a file is, told by its bytes: compression, format, fields."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from swerve.adapters.inflate import compression_of, inflated
+from swerve.adapters.sql import literal
+from swerve.domain.file import MAX_RECORD_BYTES, Compression, Format, Shape
+from swerve.errors import Refused
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAX_COLUMNS = 4096
+_HEAD_BYTES = 1 << 18
+_SAMPLE_RECORDS = 50
+_DELIMITERS = ",\t;|"
+_BOM = b"\xef\xbb\xbf"
+
+
+def sniff(path: Path, limit_bytes: int) -> Shape:
+    """Look at the first bytes of a file; raise `Refused` where it is none of ours."""
+    with path.open("rb") as file:
+        magic = file.read(4)
+    if magic == b"PAR1":
+        return Shape("none", "parquet", "", _parquet_fields(path), [])
+    compression = compression_of(magic)
+    head = b""
+    for chunk in inflated(path, compression, limit_bytes):
+        head += chunk
+        if len(head) >= _HEAD_BYTES:
+            break
+    return _text_shape(compression, head[:_HEAD_BYTES], whole=len(head) < _HEAD_BYTES)
+
+
+def _parquet_fields(path: Path) -> tuple[str, ...]:
+    try:
+        with duckdb.connect(config={"threads": 1}) as connection:
+            columns = connection.execute(
+                f"DESCRIBE SELECT * FROM read_parquet({literal(str(path))})"
+            ).fetchall()
+    except duckdb.Error as wrong:
+        raise Refused(
+            "damaged_parquet", "The Parquet footer could not be read.", "Upload the file again."
+        ) from wrong
+    if len(columns) > MAX_COLUMNS:
+        raise _too_many_columns(len(columns))
+    return tuple(column[0] for column in columns)
+
+
+def _too_many_columns(count: int) -> Refused:
+    return Refused(
+        "too_many_columns",
+        f"There are {count:,} columns or more; {MAX_COLUMNS:,} are read.",
+        "Export only the columns that the adapter names.",
+    )
+
+
+def _text_shape(compression: Compression, head: bytes, whole: bool) -> Shape:
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise Refused("bad_encoding", "The text is UTF-16.", "Convert it to UTF-8.")
+    text = head.removeprefix(_BOM).decode("utf-8", "replace")
+    start = text.lstrip()
+    if start.count("\0") * 10 > len(start):
+        raise Refused(
+            "not_text", "The content is binary.", "Upload CSV, TSV, JSON or Parquet, or gzip/zstd."
+        )
+    if start.startswith(("{", "[")):
+        return _json_shape(compression, start, whole)
+    return _csv_shape(compression, text)
+
+
+def _json_shape(compression: Compression, text: str, whole: bool) -> Shape:
+    lines = [line for line in text.split("\n") if line.strip()]
+    if not whole and len(lines) > 1:
+        lines.pop()
+    one_each = not text.startswith("[") and _one_record_a_line(lines[:_SAMPLE_RECORDS])
+    sample = _objects(lines if one_each else [text])
+    paths: dict[str, None] = {}
+    for record in sample:
+        _collect(record, "", paths)
+    form: Format = "json_lines" if one_each else "json_stream"
+    return Shape(compression, form, "", tuple(paths), sample)
+
+
+def _one_record_a_line(lines: list[str]) -> bool:
+    """JSON Lines, with some broken lines perhaps; not concatenated, not over several lines."""
+    good = 0
+    for line in lines:
+        try:
+            good += isinstance(json.loads(line), dict)
+        except json.JSONDecodeError as wrong:
+            if wrong.msg == "Extra data":
+                return False
+        except RecursionError:
+            continue
+    return good > 0
+
+
+def _objects(texts: list[str]) -> list[dict[str, Any]]:
+    decoder = json.JSONDecoder()
+    found: list[dict[str, Any]] = []
+    for text in texts:
+        at = text.find("{")
+        while at >= 0 and len(found) < _SAMPLE_RECORDS:
+            try:
+                record, end = decoder.raw_decode(text, at)
+            except (json.JSONDecodeError, RecursionError):
+                break
+            found.append(record)
+            at = text.find("{", end)
+    return found
+
+
+def _collect(record: Any, prefix: str, paths: dict[str, None]) -> None:
+    if not isinstance(record, dict) or prefix.count(".") > 3:
+        return
+    for name, value in record.items():
+        if len(paths) > MAX_COLUMNS:
+            return
+        paths.setdefault(prefix + name)
+        _collect(value, f"{prefix}{name}.", paths)
+
+
+def _csv_shape(compression: Compression, text: str) -> Shape:
+    first = text.lstrip("\r\n").split("\n", 1)[0]
+    if len(first) >= MAX_RECORD_BYTES // 8 and first.count(first[:1]) == len(first):
+        raise Refused("not_records", "The first line is one endless value.", _EXPORT_ADVICE)
+    delimiter = max(_DELIMITERS, key=first.count)
+    if first.count(delimiter) >= MAX_COLUMNS:
+        raise _too_many_columns(first.count(delimiter) + 1)
+    rows: list[list[str]] = []
+    try:
+        for row in csv.reader(io.StringIO(text.replace("\0", "")), delimiter=delimiter):
+            if row:
+                rows.append([value[:4096] for value in row])
+            if len(rows) >= _SAMPLE_RECORDS:
+                break
+    except csv.Error:  # a giant field later on: the rows before it are sample enough
+        pass
+    if not rows:
+        raise Refused("not_records", "There is no row that could be read.", _EXPORT_ADVICE)
+    return Shape(compression, "csv", delimiter, tuple(v.strip() for v in rows[0]), rows)
+
+
+_EXPORT_ADVICE = "Export CSV or TSV with a header, JSON Lines, or Parquet."
