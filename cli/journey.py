@@ -36,7 +36,7 @@ def split(folder: Path, weeks: int = WEEKS, households: int | None = None) -> It
 
     Households are taken by a hash of their id, so that a part is like the whole.
     """
-    import duckdb  # noqa: PLC0415 - 0.1 s that --help need not pay
+    import duckdb
 
     folder.mkdir(parents=True, exist_ok=True)
     connection = duckdb.connect()

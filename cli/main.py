@@ -90,7 +90,7 @@ def up(
 
     [dim]Example:[/dim]  swerve up --window 7d --time-zone Europe/Berlin --set WarmupWeeks=8
     """
-    from cli import local  # noqa: PLC0415
+    from cli import local
 
     chosen = {
         "Window": window,
@@ -118,7 +118,7 @@ def _assignments(texts: list[str]) -> dict[str, str]:
 @app.command(rich_help_panel=LOCAL)
 def down() -> None:
     """Stop the local stack of this folder; its data is gone."""
-    from cli import local  # noqa: PLC0415
+    from cli import local
 
     typer.echo("Stopped." if local.down() else "No local stack was running in this folder.")
 
@@ -139,7 +139,7 @@ def demo(
 
     1,469,307 purchases of 2,469 households in 53 weekly files (CSV, JSON Lines, Parquet).
     """
-    from cli.demo import play  # noqa: PLC0415
+    from cli.demo import play
 
     play(fast=fast, keep=keep, port=port)
 
@@ -155,8 +155,8 @@ def redrive(
 
     [dim]Example:[/dim]  swerve redrive ingest --stack swerve
     """
-    from cli.redrive import QUEUES, redrive_queue  # noqa: PLC0415
-    from cli.stack import open_stack  # noqa: PLC0415
+    from cli.redrive import QUEUES, redrive_queue
+    from cli.stack import open_stack
 
     if queue != "all" and queue not in QUEUES:
         raise SwerveError(f"there is no queue {queue}: name one of {', '.join(QUEUES)}, or all")
@@ -174,9 +174,9 @@ def pseudonym(
 
     It needs the right to read the stack's secret: give it to few people.
     """
-    from swerve.domain.pseudonym import Keyring, subject_of  # noqa: PLC0415
+    from swerve.domain.pseudonym import Keyring, subject_of
 
-    from cli.stack import open_stack  # noqa: PLC0415
+    from cli.stack import open_stack
 
     opened = open_stack(stack)
     secret = opened.client("secretsmanager").get_secret_value(

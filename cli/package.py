@@ -37,7 +37,7 @@ def package(template: Path, put: Callable[[str, bytes], str]) -> dict[str, Any]:
     handlers on its own interpreter, which has the same packages, and compiled wheels for Lambda's
     Python would break the import.
     """
-    from samtranslator.yaml_helper import yaml_parse  # noqa: PLC0415 - not installed for --help
+    from samtranslator.yaml_helper import yaml_parse
 
     parsed: dict[str, Any] = yaml_parse(template.read_text(encoding="utf-8"))
     for name, resource in parsed["Resources"].items():

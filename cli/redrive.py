@@ -14,7 +14,7 @@ _HIDDEN_S = 60
 
 def redrive_queue(stack: Stack, queue: str) -> str:
     """Move all dead letters of one queue back; return a line that says what happened."""
-    from botocore.exceptions import ClientError  # noqa: PLC0415 - 0.2 s that --help need not pay
+    from botocore.exceptions import ClientError
 
     sqs = stack.client("sqs")
     dead, alive = (stack.outputs[f"{queue.title()}{kind}Url"] for kind in ("DeadLetters", "Queue"))

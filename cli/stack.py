@@ -45,7 +45,7 @@ class Stack:
     @cached_property
     def session(self) -> Any:
         """Clients of this stack: dummy credentials for the emulator, the user's for AWS."""
-        import boto3  # noqa: PLC0415 - 0.2 s that --help need not pay
+        import boto3
 
         if self.endpoint is None:
             return boto3.Session(region_name=self.region)
@@ -58,7 +58,7 @@ class Stack:
     @cached_property
     def settings(self) -> Settings:
         """Settings of the stack, as far as a reader needs them."""
-        from swerve.settings import Settings  # noqa: PLC0415
+        from swerve.settings import Settings
 
         return Settings(
             stack=self.name,
@@ -76,21 +76,21 @@ class Stack:
     @cached_property
     def windows(self) -> Windows:
         """The windows table."""
-        from swerve.adapters import aws  # noqa: PLC0415
+        from swerve.adapters import aws
 
         return aws.windows(self.settings, self.client("dynamodb"))
 
     @cached_property
     def alerts(self) -> Alerts:
         """The alerts table."""
-        from swerve.adapters import aws  # noqa: PLC0415
+        from swerve.adapters import aws
 
         return aws.alerts(self.settings, self.client("dynamodb"))
 
     @cached_property
     def data(self) -> Data:
         """The data bucket."""
-        from swerve.adapters import aws  # noqa: PLC0415
+        from swerve.adapters import aws
 
         return aws.data(self.settings, self.client("s3"))
 
@@ -117,8 +117,8 @@ def local() -> Stack:
 
 def deployed(name: str) -> Stack:
     """Return a stack in the user's account, by the ordinary AWS credentials."""
-    import boto3  # noqa: PLC0415
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         session = boto3.Session()
