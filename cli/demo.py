@@ -95,7 +95,7 @@ def _show(stack: Stack, timings: _Timings, *, fast: bool) -> None:
         _follow(stack, rows)
     with timings.stage("Telling"):
         _await_mails(stack)
-    alerts = chosen_alerts(stack, None, None, None)
+    alerts = chosen_alerts(stack)
     balanced = _print_ledger(stack, rows)
     typer.secho("\nAlerts by kind and severity", bold=True)
     typer.echo("\n".join(tally(alerts)))
@@ -209,9 +209,10 @@ def _print_page(stack: Stack, alerts: list[AlertRow]) -> None:
     from swerve.domain.alert import page_key
     from swerve.domain.page import alert_page
 
+    now_ms = int(time.time() * 1000)
     (FOLDER / "pages").mkdir(parents=True, exist_ok=True)
     for row in alerts:
-        page = alert_page(json.loads(row.payload), stack.settings.language)
+        page = alert_page(json.loads(row.payload), stack.settings.language, now_ms)
         (FOLDER / page_key(row.alert_id)).write_text(page, encoding="utf-8")
     (FOLDER / "alerts.txt").write_text("\n".join(alert_lines(alerts)) + "\n", encoding="utf-8")
     _save_outbox(stack)

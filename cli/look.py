@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -64,6 +65,23 @@ class Snapshot:
         )
 
 
+def follow(stack: Stack, every_s: float) -> Iterator[str]:
+    """Say how far the stack is, and each new alert; once where `every_s` is 0."""
+    said: object = None
+    known: set[str] = set()
+    while True:
+        now = Snapshot.of(stack)
+        if now != said:
+            yield str(now)
+            said = now
+        fresh = [row for row in chosen_alerts(stack) if row.alert_id not in known]
+        known.update(row.alert_id for row in fresh)
+        yield from (f"  {line}" for line in alert_lines(fresh) if fresh)
+        if not every_s:
+            return
+        time.sleep(every_s)
+
+
 def alert_lines(rows: list[AlertRow]) -> Iterator[str]:
     """One line an alert: when, how grave, who, what, how unusual."""
     heads = f"{'window':10}  {'severity':8}  {'subject':24}  {'kind':14}  {'p':>8}  {'state':8}"
@@ -81,7 +99,10 @@ def alert_lines(rows: list[AlertRow]) -> Iterator[str]:
 
 
 def chosen_alerts(
-    stack: Stack, window: str | None, severity: str | None, kind: str | None
+    stack: Stack,
+    window: str | None = None,
+    severity: str | None = None,
+    kind: str | None = None,
 ) -> list[AlertRow]:
     """Alerts that were selected, newest window last, gravest first."""
     rows = [row for row in stack.alerts.in_state(STATES) if row.state != "folded"]

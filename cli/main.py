@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -144,6 +147,132 @@ def demo(
     play(fast=fast, keep=keep, port=port)
 
 
+@app.command(rich_help_panel=FILES)
+def upload(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            exists=True,
+            dir_okay=False,
+            metavar="FILE...",
+            help="CSV, TSV, JSON Lines, JSON or Parquet; plain, gzip or zstd.",
+        ),
+    ],
+    source: Annotated[
+        str, typer.Option(help="Name of the pipeline; one that is an adapter's name chooses it.")
+    ] = "shop",
+    stack: StackName = None,
+) -> None:
+    """Put files into the uploads bucket, as a pipeline would.
+
+    [dim]Example:[/dim]  swerve upload week-*.csv.gz --source segment
+    """
+    from cli.stack import open_stack
+
+    opened = open_stack(stack)
+    s3, bucket = opened.client("s3"), opened.outputs["UploadsBucketName"]
+    for file in files:
+        key = f"events/source={source}/{file.name}"
+        s3.upload_file(str(file), bucket, key)
+        typer.echo(f"{file} -> s3://{bucket}/{key}")
+    typer.echo("Next: swerve watch | swerve receipt KEY")
+
+
+@app.command(rich_help_panel=LOOK)
+def watch(
+    once: Annotated[bool, typer.Option("--once", help="Look once and stop.")] = False,
+    every: Annotated[float, typer.Option(help="Seconds between two looks.", min=0.2)] = 2.0,
+    stack: StackName = None,
+) -> None:
+    """Follow files, windows and alerts as they come; Ctrl-C stops watching."""
+    from cli.look import follow
+    from cli.stack import open_stack
+
+    opened = open_stack(stack)
+    for line in follow(opened, every_s=0 if once else every):
+        typer.echo(line)
+
+
+@app.command(rich_help_panel=LOOK)
+def alerts(
+    window: Annotated[
+        str | None, typer.Option(metavar="DATE", help="First day of a window: 2026-11-23.")
+    ] = None,
+    severity: Annotated[str | None, typer.Option(help="critical, high, medium or low.")] = None,
+    kind: Annotated[str | None, typer.Option(help="switch, surge, drop, churn_risk ...")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One interest-alert/1.0 object a line.")
+    ] = False,
+    stack: StackName = None,
+) -> None:
+    """List the alerts, oldest window first.
+
+    [dim]Example:[/dim]  swerve alerts --severity high --json | jq .subject.id
+    """
+    from cli.look import alert_lines, chosen_alerts
+    from cli.stack import open_stack
+
+    rows = chosen_alerts(open_stack(stack), window, severity, kind)
+    for line in [row.payload for row in rows] if as_json else alert_lines(rows):
+        typer.echo(line)
+
+
+inspect = typer.Typer(
+    no_args_is_help=True,
+    help="Show what is kept of one user, shard, window or batch, in plain text.",
+)
+app.add_typer(inspect, name="inspect", rich_help_panel=LOOK)
+
+
+@inspect.command("user")
+def inspect_user(
+    subject: Annotated[str, typer.Argument(metavar="PSEUDONYM", help="u- and 16 hex digits.")],
+    stack: StackName = None,
+) -> None:
+    """Activity by window, the detector's state, and alerts of one user.
+
+    [dim]Example:[/dim]  swerve inspect user $(swerve pseudonym 4711)
+    """
+    _inspect("user", subject, stack)
+
+
+@inspect.command("shard")
+def inspect_shard(
+    number: Annotated[int, typer.Argument(help="From 0 to ShardCount - 1.", min=0)],
+    stack: StackName = None,
+) -> None:
+    """Users, events and bytes of one shard, window by window."""
+    _inspect("shard", number, stack)
+
+
+@inspect.command("window")
+def inspect_window(
+    label: Annotated[str, typer.Argument(metavar="DATE", help="Any day in it: 2026-11-25.")],
+    stack: StackName = None,
+) -> None:
+    """Batches, state and alerts of one window."""
+    _inspect("window", label, stack)
+
+
+@inspect.command("batch")
+def inspect_batch(
+    batch: Annotated[
+        str, typer.Argument(metavar="ID", help="Start of a batch id, or the uploaded key.")
+    ],
+    stack: StackName = None,
+) -> None:
+    """Counts, windows and rejected rows of one uploaded file."""
+    _inspect("batch", batch, stack)
+
+
+def _inspect(what: str, which: str | int, stack: str | None) -> None:
+    from cli import look
+    from cli.stack import open_stack
+
+    for line in getattr(look, what)(open_stack(stack), which):
+        typer.echo(line)
+
+
 @app.command(rich_help_panel=OPERATE)
 def redrive(
     queue: Annotated[
@@ -184,6 +313,32 @@ def pseudonym(
     )
     users = Keyring.parse(secret["SecretString"]).pseudonyms([user_id])
     typer.echo(subject_of(int(users.users[0])))
+
+
+@app.command(rich_help_panel=OPERATE)
+def empty_uploads(
+    stack: Annotated[str, typer.Option("--stack", metavar="NAME", help="The deployed stack.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete all uploaded files and their versions, so that the stack can be deleted."""
+    from cli.stack import open_stack
+
+    opened = open_stack(stack)
+    bucket = opened.outputs["UploadsBucketName"]
+    if not yes:
+        typer.confirm(f"Delete everything in s3://{bucket}?", abort=True)
+    opened.session.resource("s3").Bucket(bucket).object_versions.delete()
+
+
+for module, names, panel in (
+    ("check", ("check",), FILES),
+    ("receipt", ("receipt",), FILES),
+    ("backtest", ("backtest",), OFFLINE),
+    ("training", ("train", "tune", "export", "evaluate"), OFFLINE),
+):
+    if find_spec(f"cli.{module}"):
+        for name in names:
+            app.command(rich_help_panel=panel)(getattr(import_module(f"cli.{module}"), name))
 
 
 if __name__ == "__main__":
