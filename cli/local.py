@@ -83,6 +83,10 @@ class Emulator:
             self._process.stdin.close()
         shutil.rmtree(self._home, ignore_errors=True)
 
+    def leave(self) -> None:
+        """Let it live on: nobody waits for it here."""
+        self._process.returncode = 0  # else Popen complains when it is forgotten
+
     @property
     def home(self) -> Path:
         """Folder of its temporary files."""
@@ -174,6 +178,7 @@ def up(parameters: Mapping[str, str], port: int | None = None) -> Stack:
     except BaseException:
         emulator.stop()
         raise
+    emulator.leave()
     return stack
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - typer reads annotations when it runs
 from typing import Annotated, Any
 
 import typer
