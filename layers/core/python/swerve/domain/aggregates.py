@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from swerve.domain.candidate import Candidate
@@ -34,8 +36,6 @@ class Watch:
         return {}
 
     @classmethod
-    def from_arrays(
-        cls, days: int, arrays: dict[str, NDArray[Any]]
-    ) -> tuple[Watch, dict[str, NDArray[Any]]]:
-        """Inverse of `arrays`; also the columns that are not ours."""
-        return cls(days), arrays
+    def from_arrays(cls, days: int, stored: Mapping[str, NDArray[Any]]) -> Watch:
+        """Inverse of `arrays`."""
+        return cls(days)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 HOUR_MS = 3_600_000
 DAY_PARTS = 4
+BUCKETS = 512  # items are told apart by a hash of so many values
+_ODD = np.uint64(0x9E3779B97F4A7C15)
+_BUCKET_SHIFT = np.uint64(64 - 9)
 WEIGHT_UNITS = 10  # behaviour weights are kept in tenths, so that sums are exact
 
 
@@ -54,10 +57,15 @@ class WindowCounts:
         Events on Saturday or Sunday.
     dated : bool
         Every event is at local midnight: the source has dates only.
-    pair_user, pair_category, pair_count : int32[P], uint64[P], int32[P]
-        Events that show interest by (row of `users`, category), sorted; no category 0.
-    item_user, item, item_count : int32[Q], uint64[Q], int32[Q]
-        The same by item.
+    pair_user, pair_category : int32[P], uint64[P]
+        (row of `users`, category) of all events that show interest, sorted; no category 0.
+    pair_count, pair_events : int32[P], int32[P]
+        Days on which the pair occurred, and its events. Detection counts days: ten yoghurts in one
+        basket, or ten views in one visit, say no more of an interest than one.
+    bucket_user, bucket, bucket_count : int32[B], int32[B], int32[B]
+        Distinct (item, day) by (row of `users`, hash bucket of the item), sorted.
+    item, item_count : uint64[Q], int32[Q]
+        Events by (user, item), items sorted.
     campaigns : Tally
     """
 
@@ -72,7 +80,10 @@ class WindowCounts:
     pair_user: NDArray[np.int32]
     pair_category: NDArray[np.uint64]
     pair_count: NDArray[np.int32]
-    item_user: NDArray[np.int32]
+    pair_events: NDArray[np.int32]
+    bucket_user: NDArray[np.int32]
+    bucket: NDArray[np.int32]
+    bucket_count: NDArray[np.int32]
     item: NDArray[np.uint64]
     item_count: NDArray[np.int32]
     campaigns: Tally
@@ -100,9 +111,11 @@ def count_window(events: Events, spec: WindowSpec, window: int) -> WindowCounts:
     active = np.zeros((size, spec.days), np.bool_)
     active[row, day] = True
     is_weekend = (window + day - 3) % 7 >= 5  # 1970-01-01 was a Thursday
-    told = row[telling]
-    pair_user, category, pair_count = _pairs(told, events.category[telling], size)
-    item_user, item, item_count = _pairs(told, events.item[telling], size)
+    told, told_day = row[telling], day[telling]
+    pairs = _pairs(told, told_day, events.category[telling], size, spec.days)
+    items = _pairs(told, told_day, events.item[telling], size, spec.days)
+    hashed = ((items.key * _ODD) >> _BUCKET_SHIFT).astype(np.int64)
+    joint, place = np.unique(items.user * np.int64(BUCKETS) + hashed, return_inverse=True)
     return WindowCounts(
         window=window,
         users=users,
@@ -112,12 +125,15 @@ def count_window(events: Events, spec: WindowSpec, window: int) -> WindowCounts:
         parts=_count(row * DAY_PARTS + part, size * DAY_PARTS).reshape(size, DAY_PARTS),
         weekend=_count(row[is_weekend], size),
         dated=bool(np.all(of_day == 0)),
-        pair_user=pair_user,
-        pair_category=category,
-        pair_count=pair_count,
-        item_user=item_user,
-        item=item,
-        item_count=item_count,
+        pair_user=pairs.user,
+        pair_category=pairs.key,
+        pair_count=pairs.days,
+        pair_events=pairs.events,
+        bucket_user=(joint // BUCKETS).astype(np.int32),
+        bucket=(joint % BUCKETS).astype(np.int32),
+        bucket_count=np.bincount(place, items.days, joint.size).astype(np.int32),
+        item=items.key,
+        item_count=items.events,
         campaigns=_tally(row, events.campaign),
     )
 
@@ -131,23 +147,36 @@ def tally(pair_key: NDArray[np.uint64], pair_count: NDArray[np.int32]) -> Tally:
 
 def _tally(row: NDArray[np.int32], key: NDArray[np.uint64]) -> Tally:
     named = np.flatnonzero(key)
-    if not named.size:
-        return Tally(np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.int64))
-    _, keys, counts = _pairs(row[named], key[named], int(row.max()) + 1)
-    return tally(keys, counts)
+    users = int(row.max(initial=-1)) + 1
+    pairs = _pairs(row[named], np.zeros(named.size, np.int64), key[named], users, 1)
+    return tally(pairs.key, pairs.events)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    user: NDArray[np.int32]
+    key: NDArray[np.uint64]
+    days: NDArray[np.int32]
+    events: NDArray[np.int32]
 
 
 def _pairs(
-    row: NDArray[np.int32], key: NDArray[np.uint64], size: int
-) -> tuple[NDArray[np.int32], NDArray[np.uint64], NDArray[np.int32]]:
+    row: NDArray[np.int32], day: NDArray[np.int64], key: NDArray[np.uint64], size: int, days: int
+) -> _Pairs:
+    """Distinct (row, key) without key 0: on how many days, and in how many events."""
     keys, code = np.unique(key, return_inverse=True)
-    joint, count = np.unique(row.astype(np.int64) * max(keys.size, 1) + code, return_counts=True)
-    user, which = np.divmod(joint, max(keys.size, 1))
-    kept = np.flatnonzero(keys[which] != 0) if joint.size else np.empty(0, np.intp)
-    return (
-        user[kept].astype(np.int32),
-        keys[which[kept]] if joint.size else np.empty(0, np.uint64),
-        count[kept].astype(np.int32),
+    width = max(keys.size, 1)
+    joint, events = np.unique((row * np.int64(width) + code) * days + day, return_counts=True)
+    pair, start = np.unique(joint // days, return_index=True)
+    bounds = np.append(start, joint.size)
+    which = pair % width
+    kept = np.flatnonzero(keys[which]) if pair.size else np.empty(0, np.intp)
+    summed = np.concatenate([[0], np.cumsum(events)])
+    return _Pairs(
+        (pair // width)[kept].astype(np.int32),
+        keys[which[kept]] if pair.size else keys,
+        np.diff(bounds)[kept].astype(np.int32),
+        np.diff(summed[bounds])[kept].astype(np.int32),
     )
 
 

@@ -14,116 +14,155 @@ from swerve.domain.special import log_rising, log_rising_ratio
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from swerve.domain.population import Context
+    from swerve.domain.pairs import PairTable
+    from swerve.domain.population import Context, Mix
     from swerve.domain.profile import ShardState
 
     Floats = NDArray[np.float64]
 
-OWN = 0.2  # weight of an own event in the prior of the user's mix
-PULL = 40.0  # events that the shop's mix weighs in it
-NEW = 80.0  # concentration of another user's mix around the shop's
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """Masses of the Dirichlets.
+
+    Attributes
+    ----------
+    own : float
+        Weight of an own earlier count in the prior of the user's mix.
+    pull : float
+        Counts that the shop's mix weighs in it.
+    new : float
+        Concentration of another user's mix around the shop's.
+    """
+
+    own: float
+    pull: float
+    new: float
+
+
+CATEGORY_PRIOR = Prior(0.6, 120.0, 80.0)
+EVENT_PRIOR = Prior(0.2, 40.0, 80.0)
+ITEM_PRIOR = Prior(0.8, 480.0, 240.0)
 _SMOOTH = 500.0
+_SEASON = 30.0
+_BOUND = 64.0
 
 
 @dataclass(frozen=True, slots=True)
 class PairView:
-    """The pair table at one age: counts since, and the past before.
+    """A pair table at one age: counts since, and the past before.
 
     Attributes
     ----------
     count, own : float64[P]
-        Events in the last weeks; decayed events before, in terms of this season, OWN-weighted.
+        Counts in the last weeks; decayed counts before, in terms of this season, x prior.own.
     shop : float64[P]
-        The shop's share of the pair's category in the same weeks, without this user.
+        The shop's share of the pair's key in the same weeks, without this user.
     total, past : float64[U]
         Sums of count and of own.
     """
 
     weeks: int
+    prior: Prior
+    user: NDArray[np.int32]
     count: Floats
     own: Floats
     shop: Floats
     total: Floats
     past: Floats
 
-    def expected(self, user: NDArray[np.int32]) -> Floats:
-        """Share of each pair's category that the user's past and the shop predict."""
-        return (self.own + PULL * self.shop) / (self.past + PULL)[user]
+    def expected(self) -> Floats:
+        """Share of each pair's key that the user's past and the shop predict."""
+        pull = self.prior.pull
+        return (self.own + pull * self.shop) / (self.past + pull)[self.user]
+
+    def switch(self) -> Floats:
+        """Log Bayes factor for another user's mix, float64[U]."""
+        rows = np.flatnonzero(self.count)
+        who = self.user[rows]
+        prior = self.prior
+        same = self.own[rows] + prior.pull * self.shop[rows]
+        other = prior.new * self.shop[rows]
+        gain = log_rising_ratio(other, same, self.count[rows].astype(np.int64))
+        weight = self.past + prior.pull
+        return (
+            np.bincount(who, gain, self.total.size)
+            + log_rising(weight, self.total)
+            - log_rising(np.full(self.total.size, prior.new), self.total)
+        )
 
 
-def views(state: ShardState, context: Context) -> list[PairView]:
+def views(
+    table: PairTable, mix: Mix, prior: Prior, size: int, days: int, decay: float, kind: int = 0
+) -> list[PairView]:
     """Look at every pair at the ages of `AGES_WEEKS`."""
-    per_week = 7 // state.days
-    user, category = state.pair_user, state.pair_category
-    size = state.users.size
-    found = binary.rows_of(context.keys, state.categories)
-    usual = context.usual[found]
+    per_week = 7 // days
+    found = binary.rows_of(mix.keys, table.keys)
+    usual = mix.usual[found]
     bounds = [w * per_week for w in AGES_WEEKS]
     counts = []
-    recent = np.zeros(user.size)
-    for age, slot in enumerate(state.ring):
-        recent[slot.rows] += slot.count
+    recent = np.zeros(table.user.size)
+    for age, slot in enumerate(table.ring):
+        recent[slot.rows] += slot.count[:, kind]
         if age + 1 in bounds:
             counts.append(recent.copy())
-    histories = []
-    history = state.history.astype(np.float64)
-    age = len(state.ring)
+    pasts = []
+    past = table.past(kind).astype(np.float64)
+    age = len(table.ring)
     for bound in reversed(bounds):
         if age > bound:
-            history *= state.decay ** (age - bound)
+            past *= decay ** (age - bound)
             for slot_age in range(bound, age):
-                slot = state.ring[slot_age]
-                adjusted = slot.count / slot.season[category[slot.rows]]
-                history[slot.rows] += adjusted * state.decay ** (slot_age - bound)
+                slot = table.ring[slot_age]
+                adjusted = slot.count[:, kind] / slot.season[table.key[slot.rows]]
+                past[slot.rows] += adjusted * decay ** (slot_age - bound)
             age = bound
-        histories.append(history.copy())
-    histories.reverse()
+        pasts.append(past.copy())
+    pasts.reverse()
     made = []
     for place, weeks in enumerate(AGES_WEEKS):
-        mass = context.mass[place]
-        total_mass = mass.sum()
-        season = ((mass + 30.0) / (total_mass * context.usual + 30.0))[found]
+        mass = mix.mass[place]
+        all_mass = mass.sum()
+        season = ((mass + _SEASON) / (all_mass * mix.usual + _SEASON))[found]
         count = counts[place]
-        total = np.bincount(user, count, size)
-        bound = np.minimum(1.0, 64.0 * weeks / np.maximum(total, 1.0))
-        own_mass = count * bound[user]
-        smooth = np.maximum(mass[found][category] - own_mass, 0.0) + _SMOOTH * usual[category]
-        shop = smooth / (total_mass - total * bound + _SMOOTH)[user]
-        own = OWN * histories[place]
-        before = np.bincount(user, own, size)
-        own = own * season[category]
-        after = np.bincount(user, own, size)
-        own *= (before / np.maximum(after, 1e-12))[user]
-        made.append(PairView(weeks, count, own, shop, total, before))
+        total = np.bincount(table.user, count, size)
+        scale = np.minimum(1.0, _BOUND * weeks / np.maximum(total, 1.0))
+        others = np.maximum(mass[found][table.key] - count * scale[table.user], 0.0)
+        shop = (others + _SMOOTH * usual[table.key]) / (all_mass - total * scale + _SMOOTH)[
+            table.user
+        ]
+        own = prior.own * pasts[place]
+        before = np.bincount(table.user, own, size)
+        own = own * season[table.key]
+        after = np.bincount(table.user, own, size)
+        own *= (before / np.maximum(after, 1e-12))[table.user]
+        made.append(PairView(weeks, prior, table.user, count, own, shop, total, before))
     return made
 
 
 def interest_evidence(state: ShardState, context: Context) -> dict[str, Floats]:
     """All statistics of the interest head, float64[U] each; larger says changed."""
-    user = state.pair_user
     size = state.users.size
     out: dict[str, Floats] = {}
-    for view in views(state, context):
-        rows = np.flatnonzero(view.count)
-        who = user[rows]
-        count = view.count[rows].astype(np.int64)
-        base = view.own[rows] + PULL * view.shop[rows]
-        weight = view.past + PULL
+    shape = (size, state.days, state.decay)
+    by_category = views(state.categories, context.categories, CATEGORY_PRIOR, *shape)
+    by_item = views(state.items, context.items, ITEM_PRIOR, *shape)
+    by_event = views(state.categories, context.categories, EVENT_PRIOR, *shape, 1)
+    for view, items, events in zip(by_category, by_item, by_event, strict=True):
         w = view.weeks
-        for name, alpha, concentration in (
-            ("switch", NEW * view.shop[rows], np.full(size, NEW)),
-            ("half", 0.5 * base + 0.5 * NEW * view.shop[rows], 0.5 * weight + 0.5 * NEW),
-            ("loose", base / weight[who] * NEW, np.full(size, NEW)),
-        ):
-            gain = np.bincount(who, log_rising_ratio(alpha, base, count), size)
-            norm = log_rising(weight, view.total) - log_rising(concentration, view.total)
-            out[f"{name}{w}"] = gain + norm
+        out[f"switch{w}"] = view.switch()
+        out[f"item{w}"] = items.switch()
+        out[f"person{w}"] = out[f"switch{w}"] + out[f"item{w}"]
         if w < 4:
             continue
-        expected = view.expected(user) * view.total[user]
+        out |= _fresh(view, size)
+        out |= _breadth(view, size)
+        view = events
+        user = view.user
+        rows = np.flatnonzero(view.count)
+        expected = view.expected() * view.total[user]
         rising = _nb_gain(view.count[rows], expected[rows], 2.0, (3.0,))
         rising = np.maximum(rising, _nb_shift(view.count[rows], expected[rows], 2.0))
-        out[f"up3_{w}"] = _top(rising, who, size, 3)
+        out[f"up3_{w}"] = _top(rising, user[rows], size, 3)
         likely = np.flatnonzero(expected > 0.5)
         falling = _nb_gain(view.count[likely], expected[likely], 2.0, (0.1, 0.3))
         out[f"down3_{w}"] = _top(falling, user[likely], size, 3)
@@ -134,23 +173,24 @@ def interest_evidence(state: ShardState, context: Context) -> dict[str, Floats]:
                 _nb_gain(view.count[likely][top], expected[likely][top], 2.0, (0.1, 0.3), False),
                 size,
             )
-        out |= _fresh(view, user, size)
-        out |= _breadth(view, user, size)
+        out |= {f"c{n}": v for n, v in (_fresh(view, size)| _breadth(view, size)).items()}
     return out
 
 
-def _fresh(view: PairView, user: NDArray[np.int32], size: int) -> dict[str, Floats]:
+def _fresh(view: PairView, size: int) -> dict[str, Floats]:
     """Growth of categories that the user hardly used: a beta-binomial gain."""
-    used = view.own >= 0.5 * OWN
-    known = np.bincount(user[used], view.expected(user)[used], size)
+    user = view.user
+    used = view.own >= 0.5 * view.prior.own
+    known = np.bincount(user[used], view.expected()[used], size)
     novel = np.bincount(user[~used], view.count[~used], size)
     chance = np.clip(1.0 - known, 0.005, 0.995)
     return {f"fresh_{view.weeks}": _nb_gain(novel, chance * view.total, 4.0, (1.6, 2.5, 4.0))}
 
 
-def _breadth(view: PairView, user: NDArray[np.int32], size: int) -> dict[str, Floats]:
+def _breadth(view: PairView, size: int) -> dict[str, Floats]:
     """Distinct categories against those expected of so many events of the same mix."""
-    miss = np.exp(-view.expected(user) * view.total[user])
+    user = view.user
+    miss = np.exp(-view.expected() * view.total[user])
     seen = np.bincount(user, view.count > 0, size)
     known = np.bincount(user, 1.0 - miss, size)
     spread = np.bincount(user, miss * (1.0 - miss), size)

@@ -55,7 +55,6 @@ FEATURES = (
 # of the largest category.
 TARGETS = ("log_total", "log_days", "log_dispersion", "novelty", "top_share")
 _PRIOR_WINDOWS = 2.0  # windows of the shop's mean that a user's own level is shrunk by
-_FORGOTTEN = 0.01
 _EPOCH = date(1970, 1, 1)
 _YEAR_DAYS = 365.25
 
@@ -153,8 +152,8 @@ def frame_of(state: ShardState, counts: WindowCounts, context: Context) -> UserF
         return wide
 
     active = counts.users.size
-    named = np.bincount(counts.pair_user, counts.pair_count, active)
-    share = counts.pair_count / np.maximum(named, 1.0)[counts.pair_user]
+    named = np.bincount(counts.pair_user, counts.pair_events, active)
+    share = counts.pair_events / np.maximum(named, 1.0)[counts.pair_user]
     top = np.zeros(active)
     np.maximum.at(top, counts.pair_user, share)
     return UserFrame(
@@ -179,11 +178,11 @@ def frame_of(state: ShardState, counts: WindowCounts, context: Context) -> UserF
 
 def _fresh(state: ShardState) -> NDArray[np.float32]:
     """Events of the newest window in pairs that no earlier window holds."""
-    seen = state.history >= _FORGOTTEN
+    seen = state.history > 0
     for slot in state.ring[1:]:
         seen[slot.rows] = True
     newest = state.ring[0]
-    fresh = newest.count * ~seen[newest.rows]
+    fresh = newest.count[:, 1] * ~seen[newest.rows]
     made = np.bincount(state.pair_user[newest.rows], fresh, state.users.size)
     return made.astype(np.float32)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swerve.domain import aggregates, binary
+from swerve.domain.counts import BUCKETS
 from swerve.domain.totals import FIXED, MASS_UNIT, WEEKLY_DECAY
 
 if TYPE_CHECKING:
@@ -22,7 +23,30 @@ RING_WEEKS = 8
 _GAP_FACTOR = 0.3  # less than this of the expected events: data is missing, or the shop is closed
 _SEASON_PRIOR = 30.0  # events by which a category's factor of one window is pulled to 1
 _FLOOR = 0.5  # events that every category is given for free
-_SETTLED_EVENTS = 32.0
+_SETTLED_EVENTS = 8.0  # weighted events by which the cohort factor is pulled to its usual level
+_UNKNOWN_LIKENESS = 32.0
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """What the whole shop is interested in, by category or by item bucket.
+
+    Attributes
+    ----------
+    keys : uint64[C]
+        Sorted.
+    mass : float64[4, C]
+        Counts in the last 1, 2, 4, 8 weeks, heavy users bounded.
+    usual : float64[C]
+        Decayed share of each key before this window.
+    season : float64[C]
+        Share in this window over the usual share.
+    """
+
+    keys: NDArray[np.uint64]
+    mass: NDArray[np.float64]
+    usual: NDArray[np.float64]
+    season: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +62,6 @@ class Context:
         that of the window which has just left the ring of eight weeks.
     mean : float64[2]
         Usual events and active days of a user in a window.
-    keys : uint64[C]
-        Categories, sorted.
-    mass : float64[4, C]
-        Events by category in the last 1, 2, 4, 8 weeks, heavy users bounded.
-    usual : float64[C]
-        Decayed share of each category before this window.
-    season : float64[C]
-        Share in this window over the usual share.
     likeness : float64
         How concentrated single users are: the concentration s of the Dirichlet that users' tastes
         are drawn from, by the method of moments.
@@ -55,23 +71,56 @@ class Context:
     gap: bool
     factor: NDArray[np.float64]
     mean: NDArray[np.float64]
-    keys: NDArray[np.uint64]
-    mass: NDArray[np.float64]
-    usual: NDArray[np.float64]
-    season: NDArray[np.float64]
     likeness: float
+    categories: Mix
+    items: Mix
 
     def to_bytes(self) -> bytes:
         """Pack."""
-        names = ("factor", "mean", "keys", "mass", "usual", "season")
         facts = {"window": self.window, "gap": self.gap, "likeness": self.likeness}
-        return binary.dump("context", facts, {n: getattr(self, n) for n in names})
+        arrays = {"factor": self.factor, "mean": self.mean}
+        for name, mix in (("categories", self.categories), ("items", self.items)):
+            arrays |= {f"{name}.{n}": getattr(mix, n) for n in _MIX}
+        return binary.dump("context", facts, arrays)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Context:
         """Inverse of `to_bytes`."""
         facts, arrays = binary.load("context", data)
-        return cls(**facts, **arrays)
+        mixes = {
+            name: Mix(**{n: arrays[f"{name}.{n}"] for n in _MIX}) for name in ("categories", "items")
+        }
+        return cls(**facts, factor=arrays["factor"], mean=arrays["mean"], **mixes)
+
+
+_MIX = ("keys", "mass", "usual", "season")
+
+
+@dataclass(frozen=True, slots=True)
+class Masses:
+    """Counts by key: window by window for eight weeks, newest first, and decayed over all time."""
+
+    keys: NDArray[np.uint64]
+    ring: NDArray[np.float64]
+    usual: NDArray[np.float64]
+
+    def advance(
+        self, keys: NDArray[np.uint64], mass: NDArray[np.int64], decay: float, per_week: int
+    ) -> tuple[Masses, Mix]:
+        """Take in the counts of one window."""
+        joined = binary.union(self.keys, keys)
+        at = np.searchsorted(joined, self.keys)
+        ring = np.zeros((self.ring.shape[0], joined.size))
+        usual = np.zeros(joined.size)
+        ring[1:, at], usual[at] = self.ring[:-1], self.usual
+        ring[0, np.searchsorted(joined, keys)] = mass / MASS_UNIT
+        now = ring[0]
+        known = usual.sum() > 0
+        moved = Masses(joined, ring, usual * decay + now)
+        before = _share(usual) if known else _share(moved.usual)
+        season = (now + _SEASON_PRIOR) / (now.sum() * before + _SEASON_PRIOR)
+        recent = np.stack([ring[: w * per_week].sum(axis=0) for w in AGES_WEEKS])
+        return moved, Mix(joined, recent, before, season if known else np.ones(joined.size))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +129,6 @@ class Population:
 
     Attributes
     ----------
-    ring : float64[R, C]
-        Mass of each category by window, newest first.
-    usual : float64[C]
-        Decayed mass.
     factor : float64[R + 1, 2]
         Cohort factors, newest first.
     factor_sum, factor_span : float64[2], float
@@ -97,9 +142,8 @@ class Population:
     """
 
     days: int
-    keys: NDArray[np.uint64]
-    ring: NDArray[np.float64]
-    usual: NDArray[np.float64]
+    categories: Masses
+    items: Masses
     factor: NDArray[np.float64]
     factor_sum: NDArray[np.float64]
     factor_span: float
@@ -111,11 +155,11 @@ class Population:
     def empty(cls, spec: WindowSpec) -> Population:
         """Nothing seen yet."""
         ring = RING_WEEKS * 7 // spec.days
+        buckets = np.arange(BUCKETS, dtype=np.uint64)
         return cls(
             days=spec.days,
-            keys=np.empty(0, np.uint64),
-            ring=np.zeros((ring, 0)),
-            usual=np.zeros(0),
+            categories=Masses(np.empty(0, np.uint64), np.zeros((ring, 0)), np.zeros(0)),
+            items=Masses(buckets, np.zeros((ring, BUCKETS)), np.zeros(BUCKETS)),
             factor=np.ones((ring + 1, 2)),
             factor_sum=np.zeros(2),
             factor_span=0.0,
@@ -130,73 +174,70 @@ class Population:
         """Take in one window; what is returned depends on this and earlier windows only."""
         per_week = 7 // self.days
         decay = WEEKLY_DECAY ** (1 / per_week)
-        wider = self._widened(totals.categories.keys)
-        factor, gap = wider._cohort_factor(totals)
-        mass = np.zeros(wider.keys.size)
-        mass[np.searchsorted(wider.keys, totals.categories.keys)] = totals.mass / MASS_UNIT
-        ring = np.vstack([mass, wider.ring[:-1]])
-        usual_share = _share(wider.usual)
-        expected = mass.sum() * usual_share
-        known = wider.usual.sum() > 0
-        season = (mass + _SEASON_PRIOR) / (expected + _SEASON_PRIOR) if known else np.ones(mass.size)
-        alike = wider.alike * decay + totals.likeness / FIXED
+        factor, gap = self._cohort_factor(totals)
+        categories, mix = self.categories.advance(
+            totals.categories.keys, totals.mass, decay, per_week
+        )
+        items, item_mix = self.items.advance(
+            self.items.keys, totals.bucket_mass, decay, per_week
+        )
+        watch, candidates = self.watch.advance(window, totals, gap)
         moved = replace(
-            wider,
-            ring=ring,
-            usual=wider.usual * decay + mass,
-            factor=np.vstack([factor, wider.factor[:-1]]),
-            factor_sum=wider.factor_sum * decay + factor,
-            factor_span=wider.factor_span * decay + 1.0,
-            alike=alike,
-            mean=wider.mean * decay + [totals.events, totals.active_days, totals.known],
+            self,
+            categories=categories,
+            items=items,
+            factor=np.vstack([factor, self.factor[:-1]]),
+            factor_sum=self.factor_sum * decay + factor,
+            factor_span=self.factor_span * decay + 1.0,
+            alike=self.alike * decay + totals.likeness / FIXED,
+            mean=self.mean * decay + [totals.events, totals.active_days, totals.known],
+            watch=watch,
         )
         context = Context(
             window=window,
             gap=gap,
             factor=moved.factor,
-            mean=moved._mean(),
-            keys=wider.keys,
-            mass=np.stack([ring[: w * per_week].sum(axis=0) for w in AGES_WEEKS]),
-            usual=usual_share if known else _share(moved.usual),
-            season=season,
-            likeness=_concentration(alike, _share(moved.usual)),
+            mean=moved.mean[:2] / max(moved.mean[2], 1.0),
+            likeness=_concentration(moved.alike, _share(categories.usual)),
+            categories=mix,
+            items=item_mix,
         )
-        watch, candidates = wider.watch.advance(window, totals, gap)
-        return replace(moved, watch=watch), context, candidates
-
-    def _widened(self, keys: NDArray[np.uint64]) -> Population:
-        joined = binary.union(self.keys, keys)
-        if joined is self.keys:
-            return self
-        at = np.searchsorted(joined, self.keys)
-        ring, usual = np.zeros((self.ring.shape[0], joined.size)), np.zeros(joined.size)
-        ring[:, at], usual[at] = self.ring, self.usual
-        return replace(self, keys=joined, ring=ring, usual=usual)
+        return moved, context, candidates
 
     def _cohort_factor(self, totals: Totals) -> tuple[NDArray[np.float64], bool]:
         seen, expected = totals.cohort[[0, 2]] / FIXED, totals.cohort[[1, 3]] / FIXED
         usual = self.factor_sum / self.factor_span if self.factor_span else np.ones(2)
-        ratio = (seen + _SETTLED_EVENTS * 0.25) / (expected + _SETTLED_EVENTS * 0.25)
+        ratio = (seen + _SETTLED_EVENTS) / (expected + _SETTLED_EVENTS)
         factor = np.clip(ratio * usual, 1e-3, 50.0)
         empty = totals.events == 0
         return (np.zeros(2) if empty else factor), bool(empty or factor[0] < _GAP_FACTOR * usual[0])
 
-    def _mean(self) -> NDArray[np.float64]:
-        return np.asarray(self.mean[:2] / max(self.mean[2], 1.0))
-
     def to_bytes(self) -> bytes:
         """Pack."""
-        names = ("keys", "ring", "usual", "factor", "factor_sum", "alike", "mean")
         facts = {"days": self.days, "factor_span": self.factor_span}
-        arrays = {n: getattr(self, n) for n in names} | self.watch.arrays()
+        arrays = {n: getattr(self, n) for n in _POPULATION} | self.watch.arrays()
+        for name, masses in (("categories", self.categories), ("items", self.items)):
+            arrays |= {f"{name}.{n}": getattr(masses, n) for n in _MASSES}
         return binary.dump("population", facts, arrays)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Population:
         """Inverse of `to_bytes`."""
         facts, arrays = binary.load("population", data)
-        watch, rest = aggregates.Watch.from_arrays(facts["days"], arrays)
-        return cls(**facts, **rest, watch=watch)
+        masses = {
+            name: Masses(**{n: arrays[f"{name}.{n}"] for n in _MASSES})
+            for name in ("categories", "items")
+        }
+        return cls(
+            **facts,
+            **{n: arrays[n] for n in _POPULATION},
+            **masses,
+            watch=aggregates.Watch.from_arrays(facts["days"], arrays),
+        )
+
+
+_MASSES = ("keys", "ring", "usual")
+_POPULATION = ("factor", "factor_sum", "alike", "mean")
 
 
 def _share(mass: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -207,7 +248,7 @@ def _share(mass: NDArray[np.float64]) -> NDArray[np.float64]:
 def _concentration(alike: NDArray[np.float64], share: NDArray[np.float64]) -> float:
     """Moment estimate of s: E[x(x-1)] / (n(n-1)) = (1 + s sum m^2) / (1 + s)."""
     if alike[1] <= 0:
-        return _SETTLED_EVENTS
+        return _UNKNOWN_LIKENESS
     observed = float(alike[0] / alike[1])
     chance = float(np.square(share).sum())
     return float(np.clip((1.0 - observed) / max(observed - chance, 1e-6), 1.0, 400.0))
