@@ -52,6 +52,7 @@ class Settings:
     daily_sms_budget: int = 5
     digest_hours: int = 3
     quiet_hours: str = "21-08"
+    flood_limit: int = 1000
     link_base: str = ""
     outbox: str = "off"
 

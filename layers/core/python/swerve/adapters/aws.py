@@ -7,7 +7,7 @@ Every function here takes the client as an option, for the command line and test
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
@@ -15,11 +15,16 @@ from botocore.config import Config
 from swerve.adapters.alerts import DynamoAlerts
 from swerve.adapters.clock import SystemClock
 from swerve.adapters.dynamodb import DynamoWindows
+from swerve.adapters.outbox import OutboxTopic
 from swerve.adapters.s3 import S3Data, S3Uploads
 from swerve.adapters.secrets import read_secret
+from swerve.adapters.sns import SnsTopic
 from swerve.adapters.sqs import SqsQueue
 from swerve.adapters.stepfunctions import StepFunctionsCloseStarter
 from swerve.settings import Settings
+
+if TYPE_CHECKING:
+    from swerve.ports import Topic
 
 DAY_S = 86_400
 # Three quick retries in here, then the message fails and its queue backs off.
@@ -79,3 +84,15 @@ def workflow(of: Settings, using: Any = None) -> StepFunctionsCloseStarter:
 def secret(of: Settings, using: Any = None) -> str:
     """Text of the stack's secret."""
     return read_secret(using or client("secretsmanager"), of.secret_id)
+
+
+def topics(of: Settings, using: Any = None) -> dict[str, Topic]:
+    """Channel to topic, of the topics that the stack has; beside the outbox where that is on."""
+    arns = {"email": of.email_topic_arn, "sms": of.sms_topic_arn, "events": of.events_topic_arn}
+    made: dict[str, Topic] = {
+        name: SnsTopic(using or client("sns"), arn) for name, arn in arns.items() if arn
+    }
+    if of.outbox != "on":
+        return made
+    kept = data(of)
+    return {name: OutboxTopic(kept, name, SystemClock(), topic) for name, topic in made.items()}

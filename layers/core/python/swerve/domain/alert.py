@@ -187,6 +187,7 @@ def build_payload(
         "change": _change(candidate, names),
         "facts": _public_facts(candidate),
         "p_value": candidate.p_value,
+        "p_limit": decision.p_limit,
         "confidence": 1.0 - candidate.p_value if right is None else right,
         "confidence_basis": "false_alarm" if right is None else "backtest",
         "evidence": _evidence(candidate),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -47,6 +48,17 @@ def one_in(p_value: float) -> str:
     ('3,200', '1,000,000,000')
     """
     return f"{_two_digits(1 / max(p_value, 1e-9)):,}"
+
+
+def score_of(p_value: float) -> float:
+    """-log10 of a p-value: how many zeros its chance has.
+
+    Examples
+    --------
+    >>> round(score_of(1e-4), 6)
+    4.0
+    """
+    return -math.log10(max(p_value, 1e-12))
 
 
 def number(value: float) -> str:

@@ -73,7 +73,9 @@ _NOUNS = {
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 # What each detector measures, in a reader's words; the statistic follows in brackets.
-_DETECTORS: dict[str, tuple[str, str]] = {}
+_DETECTORS: dict[str, tuple[str, str]] = {
+    "users_with_same_move": ("Users who made this same move", ""),
+}
 
 
 def day(value: date, *, weekday: bool = False, year: bool = False) -> str:
@@ -227,6 +229,12 @@ def sure(payload: Mapping[str, Any]) -> list[str]:
 def why(payload: Mapping[str, Any]) -> list[str]:
     """Evidence, one line a detector, the strongest votes first."""
     return [_reason(found) for found in sorted(payload["evidence"], key=lambda e: not e["vote"])]
+
+
+def detector(found: Mapping[str, Any]) -> str:
+    """Return what a detector measures, in a reader's words."""
+    name = found["detector"]
+    return _DETECTORS[name][0] if name in _DETECTORS else name.replace("_", " ")
 
 
 def actions(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -385,13 +393,13 @@ def _pair(share: Mapping[str, Any]) -> str:
 
 def _reason(found: Mapping[str, Any]) -> str:
     if found["detector"] == "users_with_same_move":
-        return f"Users who made this same move: {found['value']:,.0f} (from 20 on told as one)"
-    words, statistic = _DETECTORS.get(found["detector"], (found["detector"].replace("_", " "), ""))
+        return f"{detector(found)}: {found['value']:,.0f} (from 20 on told as one)"
+    statistic = _DETECTORS.get(found["detector"], ("", ""))[1]
     chance = f"{statistic}, p = {number(found['p_value'])}" if "p_value" in found else statistic
     bracket = f" ({chance.removeprefix(', ')})" if chance else ""
     vote = "" if found["vote"] else "; no vote"
     said = f"; {found['note']}" if found.get("note") else ""
     return (
-        f"{words}: {number(found['value'])}, alerts from {number(found['threshold'])}"
+        f"{detector(found)}: {number(found['value'])}, alerts from {number(found['threshold'])}"
         f"{bracket}{said}{vote}"
     )

@@ -67,7 +67,9 @@ _NOUNS = {
 }
 _DAYS = "一二三四五六日"
 _ZONES = {"Asia/Shanghai": "北京时间", "Asia/Hong_Kong": "香港时间", "Asia/Taipei": "台北时间"}
-_DETECTORS: dict[str, tuple[str, str]] = {}
+_DETECTORS: dict[str, tuple[str, str]] = {
+    "users_with_same_move": ("做出同样转变的用户", ""),
+}
 
 
 def day(value: date, *, weekday: bool = False, year: bool = False) -> str:
@@ -221,6 +223,12 @@ def why(payload: Mapping[str, Any]) -> list[str]:
     return [_reason(found) for found in sorted(payload["evidence"], key=lambda e: not e["vote"])]
 
 
+def detector(found: Mapping[str, Any]) -> str:
+    """Return what a detector measures, in a reader's words."""
+    name = found["detector"]
+    return _DETECTORS[name][0] if name in _DETECTORS else name.replace("_", " ")
+
+
 def actions(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(use case, what to do)."""
     return [(USE_CASES[a["use_case"]], a["text"][LANGUAGE]) for a in payload["actions"]]
@@ -369,13 +377,12 @@ def _pair(share: Mapping[str, Any]) -> str:
 
 def _reason(found: Mapping[str, Any]) -> str:
     if found["detector"] == "users_with_same_move":
-        return f"做出同样转变的用户：{found['value']:,.0f}名（满20名即合并通知）"
-    words, statistic = _DETECTORS.get(found["detector"], (found["detector"].replace("_", " "), ""))
+        return f"{detector(found)}：{found['value']:,.0f}名（满20名即合并通知）"
+    statistic = _DETECTORS.get(found["detector"], ("", ""))[1]
     parts = [statistic] if statistic else []
     if "p_value" in found:
         parts.append(f"p = {number(found['p_value'])}")
     bracket = f"（{'，'.join(parts)}）" if parts else ""
     vote = "" if found["vote"] else "；不同意"
-    return (
-        f"{words}：{number(found['value'])}，达到 {number(found['threshold'])} 预警{bracket}{vote}"
-    )
+    line = f"{number(found['value'])}，达到 {number(found['threshold'])} 预警"
+    return f"{detector(found)}：{line}{bracket}{vote}"

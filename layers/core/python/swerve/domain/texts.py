@@ -61,6 +61,10 @@ class Texts(Protocol):
         """The evidence."""
         ...
 
+    def detector(self, found: Mapping[str, Any]) -> str:
+        """What a detector measures."""
+        ...
+
     def actions(self, payload: Mapping[str, Any]) -> list[tuple[str, str]]:
         """What to do."""
         ...
