@@ -227,6 +227,39 @@ def summarise(users: pd.DataFrame, budget: float) -> Report:
     )
 
 
+def ratio_of_recalls(ours: pd.DataFrame, theirs: pd.DataFrame, kind: str) -> Rate:
+    """Recall within 8 weeks over another detector's on the same users, drawn together."""
+    both = pd.concat([ours.assign(side=1.0), theirs.assign(side=0.0)], ignore_index=True)
+    both = both[both["kind"] == kind].reset_index(drop=True)
+    draw = _Bootstrap(both["source_user"])
+    hit = both["delay"].notna().astype(float)
+    # Recalls of the two may stand on different numbers of copies: weigh each side by its own.
+    weight = np.where(both["side"] == 1, 1 / len(ours), 1 / len(theirs))
+    return draw.rate(hit * both["side"] * weight, hit * (1 - both["side"]) * weight)
+
+
+def false_discoveries(pairs: Sequence[tuple[Path, Path]], q: float) -> tuple[Rate, int]:
+    """Share of false ones among Benjamini-Hochberg discoveries of each window and head."""
+    told = [_discovered(panel, run, q) for panel, run in pairs]
+    found = pd.concat(told, ignore_index=True)
+    draw = _Bootstrap(found["source_user"])
+    rate = draw.rate(found["false"], pd.Series(1.0, index=found.index))
+    return rate, len(found)
+
+
+def _discovered(panel: Path, run: Path, q: float) -> pd.DataFrame:
+    truth = pd.read_csv(panel / "truth.csv", dtype={"user_id": str, "source_user": str})
+    scores = pd.read_csv(run / "scores.csv.gz", dtype={"subject": str})
+    scores = _ends(scores, _window_days(scores["window_start"]))
+    rank = scores.groupby(["window_start", "head"])["p_value"].rank(method="first")
+    size = scores.groupby(["window_start", "head"])["p_value"].transform("size")
+    below = scores["p_value"] <= q * rank / size
+    last = rank.where(below, 0).groupby([scores["window_start"], scores["head"]]).transform("max")
+    found = scores[rank <= last].merge(truth, left_on="subject", right_on="user_id")
+    changed = (found["kind"] != "none") & (found["end"] > in_weeks(found["change_at"]))
+    return pd.DataFrame({"source_user": found["source_user"], "false": ~changed})
+
+
 class _Bootstrap:
     """Ratios of sums over users, resampled by base user."""
 
