@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from swerve.errors import SwerveError
 
-from cli.package import as_json, package
+from cli.package import as_json, package, without_tls_rules
 from cli.stack import LOCAL_REGION, STATE, Stack, alive, healthy, outputs_of
 
 if TYPE_CHECKING:
@@ -104,7 +104,9 @@ class Emulator:
             time.sleep(0.05)
 
 
-def deploy(endpoint: str, name: str, parameters: Mapping[str, str]) -> Stack:
+def deploy(
+    endpoint: str, name: str, parameters: Mapping[str, str], *, enforce_iam: bool = False
+) -> Stack:
     """Package and deploy infra/template.yaml through CloudFormation; return the running stack."""
     stack = Stack(name, LOCAL_REGION, endpoint, {})
     s3, formation = stack.client("s3"), stack.client("cloudformation")
@@ -114,7 +116,8 @@ def deploy(endpoint: str, name: str, parameters: Mapping[str, str]) -> Stack:
         s3.put_object(Bucket=_ARTIFACTS, Key=f"{name}/{key}", Body=body)
         return f"s3://{_ARTIFACTS}/{name}/{key}"
 
-    put("template.json", as_json(package(TEMPLATE, put)))
+    template = package(TEMPLATE, put)
+    put("template.json", as_json(without_tls_rules(template) if enforce_iam else template))
     formation.create_stack(
         StackName=name,
         TemplateURL=f"{endpoint}/{_ARTIFACTS}/{name}/template.json",
@@ -156,7 +159,7 @@ def running(
     """Run a stack that ends with the block, and with this process."""
     emulator = Emulator(folder, port, enforce_iam=enforce_iam)
     try:
-        yield deploy(emulator.endpoint, "swerve", parameters)
+        yield deploy(emulator.endpoint, "swerve", parameters, enforce_iam=enforce_iam)
     finally:
         emulator.stop()
 

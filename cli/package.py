@@ -74,3 +74,17 @@ def zipped(files: dict[str, bytes]) -> bytes:
 def as_json(template: dict[str, Any]) -> bytes:
     """Serialise the template; dates that YAML made of bare versions become text again."""
     return json.dumps(template, default=str).encode()
+
+
+def without_tls_rules(template: dict[str, Any]) -> dict[str, Any]:
+    """Drop the statements that refuse plain HTTP, which is all that the emulator speaks.
+
+    It minds them only while it enforces IAM.
+    """
+    for name, resource in list(template["Resources"].items()):
+        document = resource.get("Properties", {}).get("PolicyDocument", {})
+        if "Statement" in document:
+            document["Statement"] = [s for s in document["Statement"] if s["Sid"] != "TlsOnly"]
+            if not document["Statement"]:
+                del template["Resources"][name]
+    return template
