@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from swerve.domain.alert import Reliability, StackFacts, build_payload
+from swerve.domain.alert import StackFacts, build_payload
 from swerve.domain.candidate import Candidate, Evidence, Head, HistoryPoint, Kind, Level, Share
+from swerve.domain.reliability import Reliability
 from swerve.domain.selection import Action, Decision, Selection, SelectionRules, select
 from swerve.domain.window import WindowSpec
 

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 from swerve.domain import text_en, text_zh
-from swerve.domain.alert import Reliability, StackFacts
+from swerve.domain.alert import StackFacts
 from swerve.domain.candidate import Head
 from swerve.domain.digest import Digest, digest_email, flood_email, flood_sms
 from swerve.domain.email import alert_email
 from swerve.domain.lint import body_faults, subject_faults
+from swerve.domain.reliability import Reliability
 from swerve.domain.sms import alert_sms, fits
 from swerve.domain.texts import texts
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from swerve.domain.alert import page_key
 from swerve.domain.figures import local
 from swerve.domain.page import alert_page
-from swerve.domain.reconcile import TOLD_EARLIER
+from swerve.reconcile import TOLD_EARLIER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

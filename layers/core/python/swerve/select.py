@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from swerve import run as runs
 from swerve.domain.alert import StackFacts, named_keys
 from swerve.domain.candidate import Candidate, Head, Level
-from swerve.domain.reconcile import reconcile
 from swerve.domain.selection import Decision, Selection, SelectionRules
 from swerve.domain.selection import select as decide
 from swerve.errors import SwerveError, TransientFault
+from swerve.reconcile import reconcile
 from swerve.run import Run, read
 
 if TYPE_CHECKING:

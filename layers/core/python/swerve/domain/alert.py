@@ -7,12 +7,13 @@ import json
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from swerve.domain import text_en, text_zh
 from swerve.domain.actions import actions_of
 from swerve.domain.candidate import Candidate, Head, Kind, Level
 from swerve.domain.lint import clean
+from swerve.domain.reliability import Reliability
 from swerve.domain.window import WEEK_DAYS, WindowSpec
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from swerve.domain.candidate import Share
     from swerve.domain.selection import Decision
-    from swerve.settings import Settings
 
 Payload: TypeAlias = dict[str, Any]
 
@@ -32,46 +32,38 @@ _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PREFIX_NAMES = {Level.CATEGORY: "category", Level.PRODUCT: "product", Level.CAMPAIGN: "campaign"}
 
 
-@dataclass(frozen=True, slots=True)
-class Reliability:
-    """How often alerts were right in a back-test with known changes.
+class Knobs(Protocol):
+    """Those of the stack's settings that an alert speaks of."""
 
-    Attributes
-    ----------
-    precision : mapping
-        Head to (p, share right) pairs, ascending in p: of all alerts of the back-test with at
-        most this p-value, this share was right.
-    changed_share : float
-        Share of the back-test's users that truly changed; precision depends on it.
-    day : str
-        ISO date of the back-test.
-    """
+    @property
+    def stack(self) -> str:
+        """Name of the stack."""
+        ...
 
-    precision: Mapping[Head, tuple[tuple[float, float], ...]]
-    changed_share: float
-    day: str
+    @property
+    def windows(self) -> WindowSpec:
+        """How event time is cut."""
+        ...
 
-    def right(self, head: Head, p_value: float) -> float | None:
-        """Share right among alerts like this one; None where the back-test cannot say."""
-        for limit, share in self.precision.get(head, ()):
-            if p_value <= limit:
-                return share
-        return None
+    @property
+    def budget_per_1000(self) -> float:
+        """False alarms per 1,000 user-weeks."""
+        ...
 
-    @classmethod
-    def of(cls, manifest: Mapping[str, Any]) -> Reliability | None:
-        """Read `metrics.reliability` of a model manifest; None where there is none."""
-        stored = manifest.get("metrics", {}).get("reliability")
-        if not stored:
-            return None
-        return cls(
-            {
-                Head(head): tuple(sorted((float(p), float(share)) for p, share in pairs))
-                for head, pairs in stored["precision"].items()
-            },
-            float(stored["changed_share"]),
-            str(stored["day"]),
-        )
+    @property
+    def fdr_q(self) -> float:
+        """False discovery rate, or 0."""
+        ...
+
+    @property
+    def cooldown_weeks(self) -> int:
+        """Weeks without a second alert."""
+        ...
+
+    @property
+    def link_base(self) -> str:
+        """Address before the key of a page, or nothing."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +81,7 @@ class StackFacts:
     reliability: Reliability | None = None
 
     @classmethod
-    def of(cls, settings: Settings, manifest: Mapping[str, Any] | None = None) -> StackFacts:
+    def of(cls, settings: Knobs, manifest: Mapping[str, Any] | None = None) -> StackFacts:
         """Take the facts from the settings and the manifest of the model in use, if any."""
         model = (manifest or {}).get("model", {})
         return cls(
