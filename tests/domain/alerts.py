@@ -36,7 +36,7 @@ _HISTORY = tuple(
         WINDOW - 7 * (11 - week),
         20.0 + week,
         ((1, 0.78), (2, 0.06)) if week < 10 else ((1, 0.04), (2, 0.81)),
-        0.3 if week < 10 else 2.1 + week - 10,
+        0.3 + week % 3 / 4 if week < 10 else 2.1 + 2 * (week - 10),
     )
     for week in range(12)
 )
@@ -103,7 +103,7 @@ def candidates() -> dict[str, Candidate]:
 
 def decision(candidate: Candidate, **changed: Any) -> Decision:
     """SELECTED, by the real rules."""
-    rules = SelectionRules(dict.fromkeys(Head, 1.0))
+    rules = SelectionRules(dict.fromkeys(Head, 1e-3))
     _, (made,) = select(Selection(), candidate.window, [candidate], rules)
     assert made.action is Action.SELECTED
     return Decision(
@@ -138,7 +138,7 @@ def payloads(
 def _group(kind: Kind, names: Mapping[int, str], facts: StackFacts) -> dict[str, Any]:
     like = candidates()[f"user-{kind}"]
     members = [Candidate(**{**_fields(like), "subject": f"u-{user:016x}"}) for user in range(24)]
-    rules = SelectionRules(dict.fromkeys(Head, 1.0))
+    rules = SelectionRules(dict.fromkeys(Head, 1e-3))
     _, decisions = select(Selection(), WINDOW, members, rules)
     (group,) = [d for d in decisions if d.action is Action.SELECTED]
     return build_payload(group, names, facts)

@@ -19,8 +19,8 @@ _WIDTH = 720
 _LEFT, _RIGHT = 40, 8
 
 
-def share_chart(payload: Mapping[str, Any], label: str) -> str:
-    """Stacked shares by window with the change marked; empty without shares."""
+def share_chart(payload: Mapping[str, Any], label: str, other: str) -> str:
+    """Stacked shares by window with the change marked; `other` names the rest."""
     history = [point for point in payload.get("history", []) if point["shares"]]
     if not history:
         return _before_and_now(payload, label)
@@ -44,7 +44,7 @@ def share_chart(payload: Mapping[str, Any], label: str) -> str:
     )
     grid = "".join(_line(top + height * (1 - share), percent(share)) for share in (0.0, 0.5, 1.0))
     body = grid + bars + _dates(history, top + height) + _change_mark(payload, history, top, height)
-    legend = _legend([*names, "..."], colours)
+    legend = _legend([*names, other], colours)
     return _svg(body, top + height + 24, label) + legend
 
 

@@ -66,10 +66,10 @@ def number(value: float) -> str:
 
     Examples
     --------
-    >>> number(6.84), number(0.00081), number(1204.4), number(0.19)
-    ('6.8', '0.0008', '1,204', '0.19')
+    >>> number(6.84), number(0.00081), number(1204.4), number(0.19), number(3.0)
+    ('6.8', '0.0008', '1,204', '0.19', '3')
     """
-    if abs(value) >= 100:
+    if abs(value) >= 100 or value == round(value):
         return f"{value:,.0f}"
     if abs(value) >= 1:
         return f"{value:.1f}"

@@ -51,11 +51,12 @@ table{border-collapse:collapse;width:100%;font-size:.95rem}
 th,td{text-align:left;padding:.4em .8em .4em 0;border-bottom:1px solid var(--line);
 vertical-align:top}
 th{color:var(--soft);font-weight:600}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
+td.n,th.n{text-align:right;padding-right:1.6em;font-variant-numeric:tabular-nums}
 summary{margin-top:1.5em;color:var(--soft);cursor:pointer}
 .do{padding:0;list-style:none}.do li{padding:.5em .8em;margin:.4em 0;background:var(--card);
 border-radius:6px}.do b{display:block;font-size:.85rem;color:var(--soft)}
 footer{margin-top:3em;font-size:.85rem;color:var(--soft);overflow-wrap:anywhere}
+@media(max-width:480px){svg text{font-size:18px}}
 @media print{:root{--ink:#000;--soft:#333;--paper:#fff;--card:#fff;--line:#999}
 body{padding:0}h2,figure,table{break-inside:avoid}}
 """.replace("\n", "")
@@ -68,7 +69,7 @@ _WORDS = {
         "score_note": "The score counts zeros: 4 means 1 in 10,000 by chance.",
         "why": "Why",
         "do": "What to do",
-        "detector": "Evidence",
+        "detector": "Detector",
         "value": "Value",
         "threshold": "Alerts from",
         "vote": "Votes",
@@ -82,6 +83,7 @@ _WORDS = {
             "unchanged subject looks this unusual. Nothing here names a person: users are "
             "pseudonyms that only your own systems can resolve."
         ),
+        "other": "other",
         "table": "The same as numbers",
         "window": "Window",
         "actions": "Actions",
@@ -90,10 +92,10 @@ _WORDS = {
         "interest": "各品类兴趣占比",
         "activity": "活跃度：每期加权行为",
         "score": "得分与预警线",
-        "score_note": "得分为零的个数：4 表示偶然出现的机会为万分之一。",
+        "score_note": "得分即零的个数：4 表示偶然出现的机会为万分之一。",
         "why": "依据",
         "do": "建议",
-        "detector": "依据",
+        "detector": "检测方法",
         "value": "数值",
         "threshold": "预警线",
         "vote": "同意",
@@ -105,6 +107,7 @@ _WORDS = {
             "同意；是否预警只取决于校准后的 p 值，即未变化的对象出现如此异常的频率。"
             "本页不含任何个人身份：用户均为匿名编号，只能在贵司系统中对应。"
         ),
+        "other": "其他",
         "table": "以数字表示",
         "window": "期",
         "actions": "行为",
@@ -158,7 +161,7 @@ def _charts(payload: Mapping[str, Any], words: Texts, said: Mapping[str, str]) -
     label = escape(" ".join(words.what(payload)))
     figures = []
     for title, svg in (
-        (said["interest"], share_chart(payload, label)),
+        (said["interest"], share_chart(payload, label, said["other"])),
         (said["activity"], activity_chart(payload, label)),
         (said["score"], score_chart(payload, label)),
     ):

@@ -427,7 +427,7 @@ def _fold(
         if len(members) < fold_users:
             chosen.update((_key(member), member) for member in members)
             continue
-        group = _as_category(members)
+        group = _as_category(members, fold_users)
         # A category that alarms by itself is told once, in its own words.
         told = chosen.setdefault(_key(group), group)
         into = f"{told.subject}#{told.kind.value}"
@@ -435,7 +435,7 @@ def _fold(
     return [chosen[key] for key in sorted(chosen)], folded
 
 
-def _as_category(members: list[Candidate]) -> Candidate:
+def _as_category(members: list[Candidate], fold_users: int) -> Candidate:
     """One category candidate that speaks for `members`, who made the same move."""
     first = members[0]
     falling, rising = _mean_share(members, "falling"), _mean_share(members, "rising")
@@ -457,7 +457,7 @@ def _as_category(members: list[Candidate]) -> Candidate:
         min(member.change_window for member in members),
         first.bucket,
         min(1.0, min(member.p_value for member in members) * count),
-        (Evidence(GROUP_DETECTOR, count, 0.0, vote=True),),
+        (Evidence(GROUP_DETECTOR, count, fold_users, vote=True),),
         falling,
         rising,
         facts,
