@@ -25,13 +25,3 @@ class LayoutChanged(SwerveError):
 
 class PartialsMissing(TransientFault):
     """A manifest names more events than the partials hold."""
-
-
-class Refused(PermanentFault):
-    """A file that cannot be read as a whole; the receipt carries the reason and the way out."""
-
-    def __init__(self, reason: str, detail: str, advice: str) -> None:
-        super().__init__(f"{detail} {advice}")
-        self.reason = reason
-        self.detail = detail
-        self.advice = advice

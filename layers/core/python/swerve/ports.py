@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from swerve.domain.file import FileToRead, Shape
     from swerve.domain.manifest import Manifest
+    from swerve.domain.normalise import Keyed
+    from swerve.domain.rows import Pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,4 +237,34 @@ class Network(Protocol):
 
     def step(self, inputs: object, state: object) -> tuple[object, object]:
         """(float32[n, features], float32[n, hidden_total]) -> (forecast, state)."""
+        ...
+
+
+class RowStore(Protocol):
+    """Rows of one file between reading and packing."""
+
+    def add(self, keyed: Keyed) -> None:
+        """Take rows."""
+        ...
+
+    def groups(self) -> Iterator[Iterator[Keyed]]:
+        """Yield groups of users in chunks, in an order that depends on the rows alone."""
+        ...
+
+
+class Files(Protocol):
+    """Reads files on local disk."""
+
+    def sniff(self, path: Path, limit_bytes: int) -> Shape:
+        """Tell format and fields; raise `Refused`."""
+        ...
+
+    def open(
+        self, file: FileToRead, folder: Path, lookup: tuple[Path, Shape] | None
+    ) -> AbstractContextManager[Pieces]:
+        """Open for reading."""
+        ...
+
+    def store(self, folder: Path) -> RowStore:
+        """Make room for rows between reading and packing."""
         ...

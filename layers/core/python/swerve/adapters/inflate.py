@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import zstandard
 
-from swerve.errors import Refused
+from swerve.domain.file import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,9 +14,9 @@ import numpy as np
 from swerve.adapters import sql
 from swerve.adapters.inflate import inflated
 from swerve.adapters.split import Piece, as_lines, split_lines
+from swerve.domain.file import Refused
 from swerve.domain.manifest import RowReason
 from swerve.domain.rows import CODED, NO_TIME, SAMPLES, Parsed, Rejected, Rows
-from swerve.errors import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -88,7 +88,7 @@ class Parser:
         chunks = inflated(file.path, file.shape.compression, file.limit_bytes)
         if file.shape.format == "csv":
             columns = sql.Columns("csv", file.columns)
-            pieces = split_lines(chunks, file.shape.delimiter, len(file.columns), int(file.header))
+            pieces = split_lines(chunks, file.shape.delimiter, len(file.columns), skip=file.header)
         else:
             columns = sql.Columns("json")
             lines = as_lines(chunks) if file.shape.format == "json_stream" else chunks

@@ -11,8 +11,7 @@ import duckdb
 
 from swerve.adapters.inflate import compression_of, inflated
 from swerve.adapters.sql import literal
-from swerve.domain.file import MAX_RECORD_BYTES, Compression, Format, Shape
-from swerve.errors import Refused
+from swerve.domain.file import MAX_RECORD_BYTES, Compression, Format, Refused, Shape
 
 if TYPE_CHECKING:
     from pathlib import Path

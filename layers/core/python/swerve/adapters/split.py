@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swerve.domain.file import MAX_RECORD_BYTES
+from swerve.domain.file import MAX_RECORD_BYTES, Refused
 from swerve.domain.manifest import RowReason
-from swerve.errors import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -51,11 +50,11 @@ class Piece:
 
 
 def split_lines(
-    chunks: Iterator[bytes], delimiter: str = "", columns: int = 0, skip: int = 0
+    chunks: Iterator[bytes], delimiter: str = "", columns: int = 0, *, skip: bool = False
 ) -> Iterator[Piece]:
     """Cut CSV (with a `delimiter` and a number of `columns`) or JSON Lines into pieces.
 
-    `skip` lines at the start are the header: neither counted nor returned.
+    With `skip`, the first record is the header: neither counted nor returned.
     """
     cutter = _Cutter(delimiter, columns, skip)
     buffer = bytearray()
@@ -75,12 +74,13 @@ def split_lines(
             buffer = bytearray(rest)
             yield piece
     if buffer or cutter.overlong:
-        piece, _ = cutter.cut(bytes(buffer) + b"\n", final=True)
+        ended = buffer if buffer.endswith(b"\n") else buffer + b"\n"
+        piece, _ = cutter.cut(bytes(ended), final=True)
         yield piece
 
 
 class _Cutter:
-    def __init__(self, delimiter: str, columns: int, skip: int) -> None:
+    def __init__(self, delimiter: str, columns: int, skip: bool) -> None:
         self.delimiter = delimiter
         self.columns = columns
         self.skip = skip
@@ -94,7 +94,8 @@ class _Cutter:
             self.overlong = True
             return Piece(b"", np.empty(0, np.int64), {}), b""
         data, rest = b"!" * self.overlong + data[:end], data[end:]
-        data = data.replace(b"\r\n", b"\n").replace(b"\r", b" ")
+        if b"\r" in data:
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b" ")
         ends = np.flatnonzero(np.frombuffer(data, np.uint8) == _NEWLINE)
         starts = np.append(0, ends[:-1] + 1)
         reasons = self._reasons(data, starts, ends)
@@ -118,14 +119,15 @@ class _Cutter:
     ) -> Piece:
         heads = ~joined
         reasons[heads & (ends == starts)] = _BLANK
-        if self.skip:
-            first = np.flatnonzero(heads & (reasons != _BLANK))[: self.skip]
-            reasons[first] = _BLANK
-            self.skip -= first.size
+        if self.skip and (reasons != _BLANK).any():
+            reasons[np.flatnonzero(heads & (reasons != _BLANK))[0]] = _BLANK
+            self.skip = False
         records = heads & (reasons != _BLANK)
         numbers = self.seen + np.cumsum(records)
         self.seen = int(numbers[-1]) if numbers.size else self.seen
-        if reasons.any():
+        if reasons.any() and not reasons[1:].any() and not joined[1:2].any():
+            data = data[int(ends[0]) + 1 :]
+        elif reasons.any():
             # A joined line shares the fate of its record.
             record = np.maximum.accumulate(np.where(joined, 0, np.arange(ends.size)))
             keep = np.repeat(reasons[record] == 0, ends - starts + 1)
@@ -146,9 +148,8 @@ class _Cutter:
             nul = np.flatnonzero(np.frombuffer(data, np.uint8) == 0)
             reasons[np.unique(np.searchsorted(ends, nul))] = _BAD_ENCODING
         if not data.isascii() and not _is_utf8(data):
-            for line in range(ends.size):
-                if not _is_utf8(data[starts[line] : ends[line]]):
-                    reasons[line] = _BAD_ENCODING
+            bounds = zip(starts.tolist(), ends.tolist(), strict=True)
+            reasons[[not _is_utf8(data[first:last]) for first, last in bounds]] = _BAD_ENCODING
         reasons[lengths > MAX_RECORD_BYTES] = _TOO_LONG
         if self.overlong:
             reasons[0] = _TOO_LONG
@@ -178,10 +179,11 @@ class _Cutter:
         quotes = np.flatnonzero(np.frombuffer(data, np.uint8) == _QUOTE)
         odd = np.flatnonzero(np.bincount(np.searchsorted(ends, quotes), minlength=ends.size) & 1)
         odd = odd[reasons[odd] == 0]
+        lines: list[int] = odd.tolist()
         at = 0
-        while at < odd.size:
-            line = int(odd[at])
-            partner = int(odd[at + 1]) if at + 1 < odd.size else None
+        while at < len(lines):
+            line = lines[at]
+            partner = lines[at + 1] if at + 1 < len(lines) else None
             if partner is None and not final and ends.size - line <= _MAX_EMBEDDED:
                 return line
             if partner is not None and partner - line <= _MAX_EMBEDDED:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from swerve.domain.event import Events
+    from swerve.domain.window import WindowSpec
 
 
 def deduplicate(keyed: Keyed, *, ordinal: bool) -> Events:
@@ -63,6 +64,19 @@ def over_cap(events: Events, windows: NDArray[np.int32], cap: int) -> NDArray[np
         beyond = np.argsort(events.key[first:last], kind="stable")[cap:]
         marked[first + beyond] = True
     return marked
+
+
+def thinned(keyed: Keyed, spec: WindowSpec, cap: int) -> tuple[Keyed, int]:
+    """Drop what cannot be among the events kept in the end, to bound memory on the way.
+
+    Returns the rows, and how many of the others repeat an identity. What stays of several parts
+    is the same as what stays of the whole: of each user and window the `cap` smallest keys, with
+    all that are equal in content.
+    """
+    keyed = keyed.take(canonical_order(keyed.events))
+    kept = keyed.take(~(_repeats(keyed.events) & ~keyed.by_content))
+    windows = spec.window_of(kept.events.time_ms)
+    return kept.take(~over_cap(kept.events, windows, cap)), len(keyed) - len(kept)
 
 
 def canonical_order(events: Events) -> NDArray[np.intp]:

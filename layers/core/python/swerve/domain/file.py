@@ -63,3 +63,13 @@ class FileToRead:
     salt: str
     zoned: bool
     limit_bytes: int
+
+
+class Refused(Exception):
+    """A file that cannot be read as a whole: `reason` is a code, `advice` the way out."""
+
+    def __init__(self, reason: str, detail: str, advice: str) -> None:
+        super().__init__(f"{detail} {advice}")
+        self.reason = reason
+        self.detail = detail
+        self.advice = advice

@@ -1,4 +1,4 @@
-"""From coded rows to events: times, pseudonyms, behaviours, keys, and a reason for every refusal."""
+"""From coded rows to events: times, pseudonyms, behaviours, keys; a reason for every refusal."""
 
 from __future__ import annotations
 
@@ -39,28 +39,10 @@ _REASONS = (
 )
 _SHOWN = 64
 _WORD = re.compile(r"[^\W\d_]+")
-_TIME_WORDS = set(
-    [
-        "t",
-        "z",
-        "am",
-        "pm",
-        "utc",
-        "gmt",
-        "jan",
-        "feb",
-        "mar",
-        "apr",
-        "may",
-        "jun",
-        "jul",
-        "aug",
-        "sep",
-        "oct",
-        "nov",
-        "dec",
-    ]
-) | set(["mon", "tue", "wed", "thu", "fri", "sat", "sun"])
+_TIME_WORDS = re.compile(
+    "t|z|am|pm|utc|gmt|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|mon|tue|wed|thu|fri|sat|sun",
+    re.IGNORECASE,
+)
 _EVENT_NAME = re.compile(r"[A-Za-z][A-Za-z _.:-]{0,63}")
 _ITEM_EVENTS = 20  # an item seen less often could point at a person
 _ITEM_NAMES = 1000
@@ -76,10 +58,13 @@ class Keyed:
         `key` is the identity, or a hash of the content.
     by_content : bool[n]
         The key is a hash of the content.
+    routing : uint32[n]
+        Routing hash of the user.
     """
 
     events: Events
     by_content: NDArray[np.bool_]
+    routing: NDArray[np.uint32]
 
     def __len__(self) -> int:
         return len(self.events)
@@ -90,11 +75,12 @@ class Keyed:
         return cls(
             Events.concatenate([part.events for part in parts]),
             np.concatenate([np.empty(0, np.bool_), *(part.by_content for part in parts)]),
+            np.concatenate([np.empty(0, np.uint32), *(part.routing for part in parts)]),
         )
 
     def take(self, rows: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Keyed:
         """Return the chosen rows."""
-        return Keyed(self.events.take(rows), self.by_content[rows])
+        return Keyed(self.events.take(rows), self.by_content[rows], self.routing[rows])
 
 
 class _Names:
@@ -147,6 +133,7 @@ class Normaliser:
         self._behaviours = np.array([_UNKNOWN if constant is None else constant], np.uint8)
         self._events: list[str] = [""]
         self._user_keys = np.zeros(1, np.uint64)
+        self._routing = np.zeros(1, np.uint32)
         self._too_long = np.zeros(1, np.bool_)
         self._tables: list[UserTable] = []
         self._names = {role: _Names() for role in (Role.ITEM, Role.CATEGORY, Role.CAMPAIGN)}
@@ -196,7 +183,7 @@ class Normaliser:
             campaign=self._names[Role.CAMPAIGN].keys[rows.campaign],
             value=rows.value,
         )
-        return self._keyed(events), rejected
+        return self._keyed(events, self._routing[rows.user]), rejected
 
     def _learn(self, role: Role, texts: list[str]) -> None:
         if role is Role.USER:
@@ -216,6 +203,7 @@ class Normaliser:
         table = self._keyring.pseudonyms(ids)
         usable = np.array([0 < len(user) <= MAX_USER_LENGTH for user in ids], np.bool_)
         self._user_keys = np.append(self._user_keys, np.where(usable, table.users, 0))
+        self._routing = np.append(self._routing, table.routing)
         self._too_long = np.append(
             self._too_long, [len(user) > MAX_USER_LENGTH for user in ids]
         ).astype(np.bool_)
@@ -281,16 +269,16 @@ class Normaliser:
             user = subject_of(key) if key else ""
             yield BadRow(reason, number, user, {k: v for k, v in fields.items() if v})
 
-    def _keyed(self, events: Events) -> Keyed:
+    def _keyed(self, events: Events, routing: NDArray[np.uint32]) -> Keyed:
         by_content = events.key == 0
         if self._source.dedup is DedupRule.ID:
             self.without_id += int(by_content.sum())
         if by_content.all():
-            return Keyed(with_key(events, content_hash(events)), by_content)
+            return Keyed(with_key(events, content_hash(events)), by_content, routing)
         if by_content.any():
             key = np.where(by_content, content_hash(events), events.key)
-            return Keyed(with_key(events, key), by_content)
-        return Keyed(events, by_content)
+            return Keyed(with_key(events, key), by_content, routing)
+        return Keyed(events, by_content, routing)
 
 
 def offset_ms(wall_ms: NDArray[np.int64], zone: ZoneInfo) -> NDArray[np.int64]:
@@ -369,7 +357,7 @@ def _iso(time_ms: int) -> str:
 def _form(text: str) -> str:
     """Form of an unreadable field: where columns are shifted, any of them may be the user id."""
     return _WORD.sub(
-        lambda word: word[0] if word[0].lower() in _TIME_WORDS else "a" * len(word[0]),
+        lambda word: word[0] if _TIME_WORDS.fullmatch(word[0]) else "a" * len(word[0]),
         re.sub(r"\d", "9", text[:_SHOWN]),
     )
 

@@ -21,7 +21,7 @@ from swerve.domain.pseudonym import UserTable
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["SEGMENT_BYTES", "UserTable", "pack", "unpack"]
+__all__ = ["SEGMENT_BYTES", "UserTable", "events_in", "pack", "unpack"]
 
 SEGMENT_BYTES = 350_000  # a DynamoDB item holds 400 KB with its keys (AWS quota)
 _SEGMENT_EVENTS = 14_000  # about 24 bytes an event: the first guess rarely has to be halved
@@ -55,6 +55,11 @@ def pack(events: Events, users: UserTable) -> list[bytes]:
     for first, last in pairwise(bounds):
         segments += _within_limit(ordered.take(slice(first, last)), users)
     return segments
+
+
+def events_in(data: bytes) -> int:
+    """Return the number of events in a segment, from its header."""
+    return int(_HEADER.unpack_from(data)[2])
 
 
 def unpack(data: bytes) -> tuple[Events, UserTable]:

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from swerve.domain.file import Refused
 from swerve.domain.source import Role, Source
-from swerve.errors import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from swerve.domain.manifest import RowReason
 from swerve.domain.source import Role
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
+
+    from swerve.domain.manifest import RowReason
 
 CODED = (Role.USER, Role.EVENT, Role.ITEM, Role.CATEGORY, Role.CAMPAIGN)
 NO_TIME = np.iinfo(np.int64).min

@@ -79,7 +79,8 @@ def read_canonical(paths: Sequence[Path], zone: str = "UTC") -> LocalEvents:
     rows = sum(count for _, count in parts)
     events = Events.concatenate([part for part, _ in parts])
     if len(paths) > 1:
-        once = Keyed(events, np.zeros(len(events), np.bool_))
+        nothing = np.zeros(len(events), np.uint32)
+        once = Keyed(events, nothing > 0, nothing)
         events = deduplicate(once, ordinal=False)
     duplicates = rows - len(events)
     return LocalEvents(events, users, names, rows + rejected.total(), duplicates, dict(rejected))
