@@ -357,3 +357,18 @@ def test_the_token_outlives_the_function() -> None:
     function = template.split("\n  Notify:\n")[1].split("\n  #")[0]
     timeout_s = int(re.findall(r"Timeout: (\d+)", function)[0])
     assert timeout_s * 1000 < LEASE_MS
+
+
+def test_notify_starts_without_numpy() -> None:
+    import subprocess
+    import sys
+
+    modules = "swerve.notify, swerve.select, swerve.reconcile, swerve.adapters.aws"
+    forbid = "import sys; sys.modules['numpy'] = None; "
+    made = subprocess.run(
+        [sys.executable, "-c", f"{forbid}import {modules}"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert made.returncode == 0, made.stderr

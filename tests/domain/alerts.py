@@ -129,7 +129,8 @@ def payloads(
         "resolved_at": "2026-12-07T16:00:00Z",
         "resolved_by": "evidence",
     }
-    surge = candidates()["user-surge"]
+    seen_early = (Evidence("early_surge", 50.0, 12.0, vote=True, p_value=8.3e-5),)
+    surge = Candidate(**{**_fields(candidates()["user-surge"]), "evidence": seen_early})
     made["user-surge-early"] = build_payload(decision(surge), names, facts, provisional=True)
     made["user-surge-early-withdrawn"] = made["user-surge-early"] | {"status": "withdrawn"}
     return made

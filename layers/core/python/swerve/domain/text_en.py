@@ -75,6 +75,8 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 # What each detector measures, in a reader's words; the statistic follows in brackets.
 _DETECTORS: dict[str, tuple[str, str]] = {
     "users_with_same_move": ("Users who made this same move", ""),
+    "early_surge": ("Actions so far, the window still open", "negative binomial"),
+    "early_new_interest": ("Actions so far in a category never used before", "negative binomial"),
 }
 
 
@@ -399,7 +401,8 @@ def _reason(found: Mapping[str, Any]) -> str:
     bracket = f" ({chance.removeprefix(', ')})" if chance else ""
     vote = "" if found["vote"] else "; no vote"
     said = f"; {found['note']}" if found.get("note") else ""
+    line = "usually" if found["detector"].startswith("early_") else "alerts from"
     return (
-        f"{detector(found)}: {number(found['value'])}, alerts from {number(found['threshold'])}"
+        f"{detector(found)}: {number(found['value'])}, {line} {number(found['threshold'])}"
         f"{bracket}{said}{vote}"
     )

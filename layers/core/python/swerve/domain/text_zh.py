@@ -69,6 +69,8 @@ _DAYS = "一二三四五六日"
 _ZONES = {"Asia/Shanghai": "北京时间", "Asia/Hong_Kong": "香港时间", "Asia/Taipei": "台北时间"}
 _DETECTORS: dict[str, tuple[str, str]] = {
     "users_with_same_move": ("做出同样转变的用户", ""),
+    "early_surge": ("本期至今的行为数（尚未结束）", "负二项分布"),
+    "early_new_interest": ("本期至今在从未用过的品类中的行为数", "负二项分布"),
 }
 
 
@@ -384,5 +386,9 @@ def _reason(found: Mapping[str, Any]) -> str:
         parts.append(f"p = {number(found['p_value'])}")
     bracket = f"（{'，'.join(parts)}）" if parts else ""
     vote = "" if found["vote"] else "；不同意"
-    line = f"{number(found['value'])}，达到 {number(found['threshold'])} 预警"
+    early = found["detector"].startswith("early_")
+    threshold = number(found["threshold"])
+    line = f"{number(found['value'])}，" + (
+        f"平时 {threshold}" if early else f"达到 {threshold} 预警"
+    )
     return f"{detector(found)}：{line}{bracket}{vote}"
