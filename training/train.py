@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _COLUMN = {name: number for number, name in enumerate(FEATURES)}
 _VALID = OUTCOMES.index("valid")
 _NO_CLOCK = 0.3  # of the batches are made to look like a source with dates only
+_NO_ITEMS = 0.3  # to look like a source that names no items
 _ANY_SEASON = 0.5  # of the batches get another time of the year: one year cannot teach seasons
 _SPREAD_FLOOR = 0.05
 
@@ -220,6 +221,8 @@ def _varied(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         first = _COLUMN["night_share"]
         x[..., first : first + 4] = 0
         x[..., _COLUMN["has_clock"]] = 0
+    if rng.random() < _NO_ITEMS:
+        x[..., [_COLUMN["repeat_share"], _COLUMN["has_items"]]] = 0
     if rng.random() < _ANY_SEASON:
         turn = rng.uniform(0, 2 * np.pi)
         columns = [_COLUMN["year_sin"], _COLUMN["year_cos"]]

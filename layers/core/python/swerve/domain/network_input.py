@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from swerve.domain.counts import WindowCounts
+    from swerve.domain.pairs import PairTable
     from swerve.domain.population import Context
     from swerve.domain.profile import ShardState
 
@@ -34,6 +35,8 @@ FEATURES = (
     "entropy",
     "top_share",
     "novelty_share",
+    "repeat_share",
+    "has_items",
     "log_mean_weight",
     "log_idle_weeks",
     "log_age_weeks",
@@ -70,6 +73,10 @@ class UserFrame:
     total, active, weight, breadth, fresh : float32[n]
         Events that show interest, active days, summed behaviour weights, distinct categories,
         events in categories never used before.
+    repeated : float32[n]
+        Share of the item buckets that were used before; 0 for the silent.
+    items : bool
+        The source names items.
     entropy, top : float32[n]
         Of the categories' shares: nats, and the largest share; 0 for the silent.
     level : float32[n, 2]
@@ -91,6 +98,8 @@ class UserFrame:
     weight: NDArray[np.float32]
     breadth: NDArray[np.float32]
     fresh: NDArray[np.float32]
+    repeated: NDArray[np.float32]
+    items: bool
     entropy: NDArray[np.float32]
     top: NDArray[np.float32]
     level: NDArray[np.float32]
@@ -124,7 +133,8 @@ def own_level(state: ShardState, context: Context) -> NDArray[np.float32]:
     age = (context.window - state.first) // state.days
     lived = np.clip(age, 0, width - 1)
     level = np.empty((state.first.size, 2), np.float32)
-    for kind, ring in enumerate((state.events, state.active)):
+    rings: tuple[NDArray[Any], NDArray[Any]] = (state.events, state.active)
+    for kind, ring in enumerate(rings):
         done = ring[:, 1:] @ decay.astype(np.float32)
         spans = np.concatenate([[0.0], np.cumsum(decay * context.factor[1:width, kind])])
         old = state.old[:, 2 * kind : 2 * kind + 2] * state.decay**width
@@ -163,7 +173,9 @@ def frame_of(state: ShardState, counts: WindowCounts, context: Context) -> UserF
         active=spread(counts.days),
         weight=spread(counts.weight / WEIGHT_UNITS),
         breadth=spread(np.bincount(counts.pair_user, minlength=active)),
-        fresh=_fresh(state),
+        fresh=_fresh(state.categories, 1, size),
+        repeated=_repeated(state.items, size),
+        items=state.items.keys.size > 0,
         entropy=spread(np.bincount(counts.pair_user, -share * np.log(share), active)),
         top=spread(top),
         level=own_level(state, context),
@@ -176,15 +188,20 @@ def frame_of(state: ShardState, counts: WindowCounts, context: Context) -> UserF
     )
 
 
-def _fresh(state: ShardState) -> NDArray[np.float32]:
-    """Events of the newest window in pairs that no earlier window holds."""
-    seen = state.history > 0
-    for slot in state.ring[1:]:
+def _fresh(table: PairTable, kind: int, users: int) -> NDArray[np.float32]:
+    """Per user, counts of the newest window in pairs that no earlier window holds."""
+    seen = table.code[:, kind] > 0
+    for slot in table.ring[1:]:
         seen[slot.rows] = True
-    newest = state.ring[0]
-    fresh = newest.count[:, 1] * ~seen[newest.rows]
-    made = np.bincount(state.pair_user[newest.rows], fresh, state.users.size)
-    return made.astype(np.float32)
+    newest = table.ring[0]
+    fresh = newest.count[:, kind] * ~seen[newest.rows]
+    return np.bincount(table.user[newest.rows], fresh, users).astype(np.float32)
+
+
+def _repeated(items: PairTable, users: int) -> NDArray[np.float32]:
+    newest = items.ring[0]
+    every = np.bincount(items.user[newest.rows], newest.count[:, 0], users)
+    return ((every - _fresh(items, 0, users)) / np.maximum(every, 1.0)).astype(np.float32)
 
 
 def inputs(frame: UserFrame) -> NDArray[np.float32]:
@@ -198,34 +215,44 @@ def inputs(frame: UserFrame) -> NDArray[np.float32]:
     Examples
     --------
     >>> len(FEATURES)
-    27
+    29
     """
     per_week = 7 / frame.days
-    x = np.empty((frame.total.size, len(FEATURES)), np.float32)
     events = np.maximum(frame.total, 1.0)
     usual = frame.level * np.maximum(frame.factor, 1e-3).astype(np.float32)
-    x[:, 0] = np.log1p(frame.total)
-    x[:, 1] = np.log((frame.total + 0.5) / (usual[:, 0] + 0.5))
-    x[:, 2] = np.log((frame.active + 0.5) / (usual[:, 1] + 0.5))
-    x[:, 3] = frame.active / frame.days
-    x[:, 4] = np.log1p(frame.level[:, 0])
-    x[:, 5] = frame.level[:, 1] / frame.days
-    x[:, 6:8] = np.log(np.clip(frame.factor, 0.05, 20.0))
-    x[:, 8] = np.log1p(frame.breadth)
-    x[:, 9] = frame.entropy
-    x[:, 10] = frame.top
-    x[:, 11] = frame.fresh / events
-    x[:, 12] = np.log1p(frame.weight) - x[:, 0]
-    x[:, 13] = np.log1p(frame.idle / per_week)
-    x[:, 14] = np.log1p(frame.age / per_week)
     clock = 0.0 if frame.dated else 1.0
     happened = np.maximum(frame.parts.sum(axis=1), 1.0)
-    x[:, 15:19] = frame.parts * (clock / happened)[:, None]
-    x[:, 19] = frame.weekend / happened
-    x[:, 20] = clock
-    x[:, 21] = frame.total == 0
-    x[:, 22] = np.log(frame.days) / np.log(7.0)
-    x[:, 23:27] = _calendar(frame.window + frame.days)
+    parts = frame.parts * (clock / happened)[:, None]
+    volume = np.log1p(frame.total)
+    factor = np.log(np.clip(frame.factor, 0.05, 20.0))
+    columns = (
+        volume,
+        np.log((frame.total + 0.5) / (usual[:, 0] + 0.5)),
+        np.log((frame.active + 0.5) / (usual[:, 1] + 0.5)),
+        frame.active / frame.days,
+        np.log1p(frame.level[:, 0]),
+        frame.level[:, 1] / frame.days,
+        factor[0],
+        factor[1],
+        np.log1p(frame.breadth),
+        frame.entropy,
+        frame.top,
+        frame.fresh / events,
+        frame.repeated,
+        float(frame.items),
+        np.log1p(frame.weight) - volume,
+        np.log1p(frame.idle / per_week),
+        np.log1p(frame.age / per_week),
+        *parts.T,
+        frame.weekend / happened,
+        clock,
+        frame.total == 0,
+        np.log(frame.days) / np.log(7.0),
+        *_calendar(frame.window + frame.days),
+    )
+    x = np.empty((frame.total.size, len(FEATURES)), np.float32)
+    for number, column in enumerate(columns):
+        x[:, number] = column
     return x
 
 
