@@ -93,6 +93,5 @@ def check(path: Path, deps: CheckDeps, named: str = "", lookup: Path | None = No
             )
     manifest = batch.manifest(Origin("", path.name, "", named, size_bytes, now_ms))
     labels = [deps.settings.windows.label(window) for window in sorted(batch.windows)]
-    seconds = (deps.clock.now_ms() - now_ms) / 1000
     shown = [row for rows in batch.rejected.samples.values() for row in islice(rows, _SHOWN_ROWS)]
-    return Checked(of_manifest(manifest, labels, seconds), tuple(shown))
+    return Checked(of_manifest(manifest, labels, now_ms, deps.clock.now_ms()), tuple(shown))

@@ -29,6 +29,7 @@ from swerve.receipt import (
     Receipt,
     Status,
     bad_rows_text,
+    iso,
     of_manifest,
     quarantine_key,
     receipt_key,
@@ -115,7 +116,7 @@ def ingest(uploaded: UploadedObject, deps: IngestDeps, delivery: Delivery | None
         try:
             receipt = work.run()
         except Refused as refused:
-            receipt = _refusal(uploaded, refused)
+            receipt = _refusal(uploaded, refused, deps.clock.now_ms())
             deps.data.put(receipt_key(uploaded), receipt.to_json().encode(), "application/json")
         except UploadGone as gone:
             receipt = Receipt(
@@ -124,11 +125,12 @@ def ingest(uploaded: UploadedObject, deps: IngestDeps, delivery: Delivery | None
     return receipt
 
 
-def _refusal(uploaded: UploadedObject, refused: Refused) -> Receipt:
+def _refusal(uploaded: UploadedObject, refused: Refused, now_ms: int) -> Receipt:
     return Receipt(
         Status.REFUSED,
         uploaded.key,
         uploaded.version,
+        answered=iso(now_ms),
         reason=refused.reason,
         detail=refused.detail,
         advice=refused.advice,
@@ -260,7 +262,7 @@ class _Ingest:
             key=uploaded.key,
             version=uploaded.version,
             same_as=manifest.key,
-            seconds=self._seconds(),
+            answered=iso(deps.clock.now_ms()),
         )
         deps.data.put(receipt_key(uploaded), receipt.to_json().encode(), "application/json")
         return receipt
@@ -276,7 +278,7 @@ class _Ingest:
                 deps.scores.send([json.dumps({"shard": shard}) for shard in manifest.shards])
             self._start_close(now_ms)
         labels = [settings.windows.label(window) for window in sorted(manifest.windows)]
-        receipt = of_manifest(manifest, labels, self._seconds(), quarantine)
+        receipt = of_manifest(manifest, labels, self._began_ms, deps.clock.now_ms(), quarantine)
         first = replace(self._uploaded, key=manifest.key, version=manifest.version)
         deps.data.put(receipt_key(first), receipt.to_json().encode(), "application/json")
         return receipt
@@ -296,9 +298,6 @@ class _Ingest:
         if any(c.dirty > c.closed and c.window <= complete for c in deps.windows.control()):
             attempt = now_ms // (max(settings.settle_s, 1) * 1000)
             deps.closes.start(f"{settings.windows.label(complete)}-{attempt}", {"waits": 0})
-
-    def _seconds(self) -> float:
-        return (self._deps.clock.now_ms() - self._began_ms) / 1000
 
 
 class _Attempts:

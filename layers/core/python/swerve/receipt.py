@@ -57,6 +57,8 @@ class Receipt:
 
     Attributes
     ----------
+    answered : str
+        When; UTC.
     same_as : str
         Key of the upload with this content that was read first.
     reason, detail, advice : str
@@ -68,6 +70,7 @@ class Receipt:
     status: Status
     key: str
     version: str
+    answered: str = ""
     batch_id: str = ""
     source: str = ""
     adapter: str = ""
@@ -126,14 +129,41 @@ def quarantine_key(uploaded: UploadedObject) -> str:
     return f"quarantine/{uploaded.key}/{uploaded.version or 'null'}.jsonl.gz"
 
 
+def lines_of(receipt: Receipt) -> list[str]:
+    """Plain text for a terminal."""
+    lines = [f"{receipt.key}: {receipt.status}"]
+    if receipt.status is Status.REFUSED:
+        return [*lines, f"  {receipt.detail}", f"  {receipt.advice}"]
+    if receipt.status is Status.IGNORED:
+        return [*lines, f"  {receipt.detail or 'markers, hidden and empty files are no data'}"]
+    if receipt.same_as:
+        lines.append(f"  same content as {receipt.same_as}; nothing was counted again")
+    lines += [
+        f"  adapter   {receipt.adapter} ({receipt.dedup}: {receipt.guarantee})",
+        f"  rows      {receipt.rows:,} = {receipt.packed:,} packed"
+        f" + {receipt.duplicates:,} duplicates + {sum(receipt.rejected.values()):,} rejected",
+    ]
+    if receipt.packed:
+        lines.append(f"  times     {receipt.first} to {receipt.last}")
+    for reason, rows in receipt.rejected.items():
+        lines.append(f"  rejected  {rows:,} {reason}: {receipt.suggestions[reason]}")
+    lines += [f"  flag      {name}: {count:,}" for name, count in receipt.flags.items()]
+    return lines
+
+
 def of_manifest(
-    manifest: Manifest, windows: Sequence[str], seconds: float, quarantine: str = ""
+    manifest: Manifest,
+    windows: Sequence[str],
+    began_ms: int,
+    now_ms: int,
+    quarantine: str = "",
 ) -> Receipt:
     """Return the receipt of a batch that was taken."""
     return Receipt(
         Status.ACCEPTED,
         manifest.key,
         manifest.version,
+        answered=iso(now_ms),
         batch_id=manifest.batch_id,
         source=manifest.source,
         adapter=manifest.adapter,
@@ -151,7 +181,7 @@ def of_manifest(
         shards=len(manifest.shards),
         flags=dict(manifest.flags),
         size_bytes=manifest.size_bytes,
-        seconds=round(seconds, 3),
+        seconds=(now_ms - began_ms) / 1000,
         key_id=manifest.key_id,
         quarantine=quarantine,
     )

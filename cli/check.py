@@ -1,0 +1,63 @@
+"""`swerve check FILE`: what ingest would say of a file, before any upload."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - typer reads the annotations at run time
+from typing import Annotated
+
+import typer
+from swerve.adapters.clock import SystemClock
+from swerve.adapters.files import LocalFiles
+from swerve.check import CheckDeps, Checked
+from swerve.check import check as check_file
+from swerve.domain.source import Source, parse_source
+from swerve.errors import SwerveError
+from swerve.receipt import Status, bad_rows_text, lines_of
+from swerve.settings import Settings
+from swerve.sources import bundled_sources
+
+
+def check(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", exists=True, dir_okay=False)],
+    source: Annotated[
+        str, typer.Option(help="Adapter to read by, as in events/source=NAME/.", metavar="NAME")
+    ] = "",
+    adapter: Annotated[
+        Path | None, typer.Option(help="An adapter of your own (TOML).", exists=True)
+    ] = None,
+    lookup: Annotated[
+        Path | None, typer.Option(help="The side file with item categories.", exists=True)
+    ] = None,
+    time_zone: Annotated[str, typer.Option(help="Zone of times that have none.")] = "UTC",
+    json_: Annotated[bool, typer.Option("--json", help="Print receipts as JSON.")] = False,
+) -> None:
+    """Say how files would be read: rows taken, rows refused and why, and what to mend.
+
+    [dim]Example:[/dim]  swerve check export.csv.gz --time-zone Asia/Shanghai
+    """
+    sources = [*bundled_sources(), *([_own(adapter)] if adapter else [])]
+    settings = Settings(time_zone=time_zone, window="1d")
+    deps = CheckDeps(settings, LocalFiles(), SystemClock(), sources)
+    named = source or (sources[-1].name if adapter else "")
+    refused = False
+    for path in files:
+        checked = check_file(path, deps, named, lookup)
+        typer.echo(checked.receipt.to_json() if json_ else _told(checked))
+        refused = refused or checked.receipt.status is Status.REFUSED
+    if refused:
+        raise typer.Exit(1)
+
+
+def _own(path: Path) -> Source:
+    try:
+        return parse_source(path.read_text("utf-8"), path.name)
+    except ValueError as wrong:
+        raise SwerveError(str(wrong)) from wrong
+
+
+def _told(checked: Checked) -> str:
+    lines = lines_of(checked.receipt)
+    if checked.bad_rows:
+        lines.append("First bad rows (users and unreadable fields are masked):")
+        lines += [f"  {line}" for line in bad_rows_text(checked.bad_rows).splitlines()]
+    return "\n".join(lines)
