@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from swerve.errors import SwerveError
 
-from cli.package import as_json, package, without_tls_rules
+from cli.package import as_json, package, with_numeric_concurrency, without_tls_rules
 from cli.stack import LOCAL_REGION, STATE, Stack, alive, healthy, outputs_of
 
 if TYPE_CHECKING:
@@ -116,15 +116,15 @@ def deploy(
         s3.put_object(Bucket=_ARTIFACTS, Key=f"{name}/{key}", Body=body)
         return f"s3://{_ARTIFACTS}/{name}/{key}"
 
-    template = package(TEMPLATE, put)
+    chosen = {**LOCAL_PARAMETERS, **parameters}
+    template = with_numeric_concurrency(package(TEMPLATE, put), chosen)
     put("template.json", as_json(without_tls_rules(template) if enforce_iam else template))
     formation.create_stack(
         StackName=name,
         TemplateURL=f"{endpoint}/{_ARTIFACTS}/{name}/template.json",
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         Parameters=[
-            {"ParameterKey": key, "ParameterValue": value}
-            for key, value in {**LOCAL_PARAMETERS, **parameters}.items()
+            {"ParameterKey": key, "ParameterValue": value} for key, value in chosen.items()
         ],
     )
     return Stack(name, LOCAL_REGION, endpoint, outputs_of(_deployed(formation, name)))

@@ -338,7 +338,9 @@ for module, names, panel in (
 ):
     if find_spec(f"cli.{module}"):
         for name in names:
-            app.command(rich_help_panel=panel)(getattr(import_module(f"cli.{module}"), name))
+            command = getattr(import_module(f"cli.{module}"), name, None)
+            if command:
+                app.command(rich_help_panel=panel)(command)
 
 
 if __name__ == "__main__":

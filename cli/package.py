@@ -8,7 +8,7 @@ import zipfile
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 # Properties that hold a path relative to the template, by resource type.
@@ -74,6 +74,24 @@ def zipped(files: dict[str, bytes]) -> bytes:
 def as_json(template: dict[str, Any]) -> bytes:
     """Serialise the template; dates that YAML made of bare versions become text again."""
     return json.dumps(template, default=str).encode()
+
+
+def with_numeric_concurrency(
+    template: dict[str, Any], parameters: Mapping[str, str]
+) -> dict[str, Any]:
+    """Write the queue mappings' concurrency as a number, where a parameter says it.
+
+    CloudFormation reads the text of a Number parameter as a number; the emulator does not.
+    """
+    for resource in template["Resources"].values():
+        for event in resource.get("Properties", {}).get("Events", {}).values():
+            scaling = event["Properties"].get("ScalingConfig", {})
+            limit = scaling.get("MaximumConcurrency")
+            if isinstance(limit, dict):
+                name = limit["Ref"]
+                value = parameters.get(name, template["Parameters"][name]["Default"])
+                scaling["MaximumConcurrency"] = int(value)
+    return template
 
 
 def without_tls_rules(template: dict[str, Any]) -> dict[str, Any]:
