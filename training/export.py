@@ -16,6 +16,7 @@ from swerve.domain.network_input import FEATURES, TARGETS
 from swerve.errors import SwerveError
 
 from training import data
+from training.card import card
 from training.streams import streams_of
 from training.train import forecast_gain, restored, split_of
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from training.train import Trained
 
 LAYER = Path(__file__).resolve().parents[1] / "layers" / "model" / "python" / "swerve_model"
+CARD = Path(__file__).resolve().parents[1] / "docs" / "model_card.md"
 OPSET = 17
 PARITY = 1e-5
 _DRAWS = 2_000
@@ -85,7 +87,10 @@ def export_run(config: Config, run: Path, out: Path = LAYER) -> dict[str, Any]:
     events = split_of(config.source, "validation")
     zone = data.SOURCES[config.source].zone
     validation = [streams_of(events, days, zone) for days in config.window_days]
-    return export(trained, told, validation, out)
+    manifest = export(trained, told, validation, out)
+    if out == LAYER:
+        CARD.write_text(card(manifest))
+    return manifest
 
 
 def to_onnx(model: Recurrent) -> bytes:
