@@ -27,7 +27,7 @@ FACTS = StackFacts("swerve", SPEC, link_base="https://al.example.com", model_ver
 RELIABILITY = Reliability({Head.INTEREST: ((1e-4, 0.97), (1e-3, 0.8))}, 0.3, "2026-11-20")
 
 _EVIDENCE = (
-    Evidence("bayes_factor_4w", 6.8, 3.0, vote=True, p_value=0.0008),
+    Evidence("switch4", 6.8, 3.0, vote=True, p_value=0.0008),
     Evidence("iqr_fence", 2.4, 1.5, vote=True),
     Evidence("mann_kendall", 0.3, 0.5, vote=False, p_value=0.2),
 )

@@ -6,7 +6,7 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from swerve.domain import alert, digest, figures, layout, lint, selection, sms
+from swerve.domain import alert, detectors, digest, figures, layout, lint, selection, sms
 from swerve.domain.layout import wrap
 from swerve.domain.lint import (
     NAME_CHARACTERS,
@@ -85,6 +85,8 @@ def test_law_wrapping_loses_nothing(text: str) -> None:
     assert all(display_width(line) <= 40 or " " not in line for line in lines)
 
 
-@pytest.mark.parametrize("module", [alert, digest, figures, layout, lint, selection, sms])
+@pytest.mark.parametrize(
+    "module", [alert, detectors, digest, figures, layout, lint, selection, sms]
+)
 def test_examples_in_docstrings(module: object) -> None:
     assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]

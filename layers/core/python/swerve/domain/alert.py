@@ -278,7 +278,7 @@ def _share(share: Share, names: Mapping[int, str]) -> dict[str, Any]:
 
 
 def _change(candidate: Candidate, names: Mapping[int, str]) -> dict[str, Any]:
-    change: dict[str, Any] = {"metric": "share_of_weighted_actions", "from": {}, "to": {}}
+    change: dict[str, Any] = {"metric": "share_of_actions", "from": {}, "to": {}}
     if candidate.falling:
         change["from"] = _share(candidate.falling[0], names)
     if candidate.rising:
@@ -290,7 +290,7 @@ def _change(candidate: Candidate, names: Mapping[int, str]) -> dict[str, Any]:
             before = facts["breadth_before"]
             change["delta_pct"] = _percent(facts["breadth_now"], before)
     elif candidate.head is Head.ENGAGEMENT:
-        change["metric"] = "weighted_actions_per_week"
+        change["metric"] = "actions_per_week"
         if "ratio" in facts:
             change["delta_pct"] = _percent(facts["ratio"], 1.0)
     elif candidate.rising:

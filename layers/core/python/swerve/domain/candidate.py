@@ -98,7 +98,8 @@ class Candidate:
         Categories that lost or won, most telling first, at most three each. `falling[0]` and
         `rising[0]` are the from and to of the alert's text.
     facts : dict
-        Numbers for the texts, by name: `actions_now`, `actions_before` (weighted, a week),
+        Numbers for the texts, by name: `actions_now`, `actions_before` (events a week),
+        `now_days` (span of `Share.now`),
         `ratio`, `idle_days`, `active_days`, `breadth_before`, `breadth_now`, `users`, ...
     history : tuple of HistoryPoint
         Recent windows up to `window`, oldest first, at most 26; empty where not kept.

@@ -7,10 +7,13 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from swerve.domain.detectors import GROUP
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TINY_SHARE = 0.005
+REASONS = 5  # lines of evidence in a mail; the page has them all
 
 
 def percent(share: float) -> str:
@@ -89,6 +92,17 @@ def number_of(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 or abs(value - round(value)) < 0.05 else f"{value:.1f}"
 
 
+def p_text(p_value: float) -> str:
+    """P-value as statisticians write it.
+
+    Examples
+    --------
+    >>> p_text(0.0008), p_text(3e-9)
+    ('p = 0.0008', 'p < 0.0001')
+    """
+    return "p < 0.0001" if p_value < 1e-4 else f"p = {number(p_value)}"
+
+
 def fall(facts: Mapping[str, float]) -> str | None:
     """How much activity fell, in percent; None where that is not known."""
     ratio = facts.get("ratio")
@@ -113,7 +127,7 @@ def votes(payload: Mapping[str, Any]) -> tuple[int, int]:
 
 def is_group(payload: Mapping[str, Any]) -> bool:
     """Whether the alert speaks for folded users."""
-    return any(found["detector"] == "users_with_same_move" for found in payload["evidence"])
+    return any(found["detector"] == GROUP for found in payload["evidence"])
 
 
 def _two_digits(value: float) -> int:

@@ -64,7 +64,7 @@ body{padding:0}h2,figure,table{break-inside:avoid}}
 _WORDS = {
     "en": {
         "interest": "Share of interest by category",
-        "activity": "Activity, weighted actions a window",
+        "activity": "Activity, actions a window",
         "score": "Score against the alert line",
         "score_note": "The score counts zeros: 4 means 1 in 10,000 by chance.",
         "why": "Why",
@@ -90,7 +90,7 @@ _WORDS = {
     },
     "zh-CN": {
         "interest": "各品类兴趣占比",
-        "activity": "活跃度：每期加权行为",
+        "activity": "活跃度：每期行为数",
         "score": "得分与预警线",
         "score_note": "得分即零的个数：4 表示偶然出现的机会为万分之一。",
         "why": "依据",

@@ -14,12 +14,12 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from swerve.domain.candidate import Candidate, Evidence, Head, Kind, Level, Share
+from swerve.domain.detectors import GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 DAYS_PER_WEEK = 7
-GROUP_DETECTOR = "users_with_same_move"
 
 # An alert ends when the evidence stays weak for this many windows in a row. Weak is a score
 # -log10(p) below 0.8 of the score that would have fired (hysteresis, so that it does not flap).
@@ -239,7 +239,7 @@ def select(
     for candidate in told:
         limit = limits[candidate.level, candidate.head]
         decisions += _tell(candidate, limit, standings.get(_key(candidate)))
-        is_group = any(found.detector == GROUP_DETECTOR for found in candidate.evidence)
+        is_group = any(found.detector == GROUP for found in candidate.evidence)
         standings[_key(candidate)] = _standing(candidate, limit, is_open=not is_group)
 
     kept: list[Standing] = []
@@ -457,7 +457,7 @@ def _as_category(members: list[Candidate], fold_users: int) -> Candidate:
         min(member.change_window for member in members),
         first.bucket,
         min(1.0, min(member.p_value for member in members) * count),
-        (Evidence(GROUP_DETECTOR, count, fold_users, vote=True),),
+        (Evidence(GROUP, count, fold_users, vote=True),),
         falling,
         rising,
         facts,

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from swerve.domain.detectors import GROUP, compares_with_usual, words_of
 from swerve.domain.figures import (
+    REASONS,
     fall,
     is_group,
     local,
     number,
     number_of,
     one_in,
+    p_text,
     parse_day,
     percent,
     times,
@@ -72,12 +75,6 @@ _NOUNS = {
 }
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-# What each detector measures, in a reader's words; the statistic follows in brackets.
-_DETECTORS: dict[str, tuple[str, str]] = {
-    "users_with_same_move": ("Users who made this same move", ""),
-    "early_surge": ("Actions so far, the window still open", "negative binomial"),
-    "early_new_interest": ("Actions so far in a category never used before", "negative binomial"),
-}
 
 
 def day(value: date, *, weekday: bool = False, year: bool = False) -> str:
@@ -209,7 +206,7 @@ def sure(payload: Mapping[str, Any]) -> list[str]:
     budget = (
         f"Of this stack's alerts at most {percent(stack['fdr_q'])} should be false."
         if "fdr_q" in stack
-        else f"Budget of this stack: {_rate(stack['budget_per_1000'])} per 1,000 user-weeks."
+        else f"False alarms of this stack: {number_of(stack['budget_per_1000'])} per 1,000 user-weeks."
     )
     if is_group(payload):
         return [f"Each of these users passed the test alone. {budget}"]
@@ -230,13 +227,15 @@ def sure(payload: Mapping[str, Any]) -> list[str]:
 
 def why(payload: Mapping[str, Any]) -> list[str]:
     """Evidence, one line a detector, the strongest votes first."""
-    return [_reason(found) for found in sorted(payload["evidence"], key=lambda e: not e["vote"])]
+    ranked = sorted(payload["evidence"], key=lambda found: not found["vote"])
+    lines = [_reason(found) for found in ranked[:REASONS]]
+    more = len(ranked) - REASONS
+    return lines if more <= 0 else [*lines, f"{more} more on the page below"]
 
 
 def detector(found: Mapping[str, Any]) -> str:
     """Return what a detector measures, in a reader's words."""
-    name = found["detector"]
-    return _DETECTORS[name][0] if name in _DETECTORS else name.replace("_", " ")
+    return words_of(found["detector"], LANGUAGE).measures
 
 
 def actions(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -295,10 +294,6 @@ def _inside(payload: Mapping[str, Any]) -> str:
 
 def _span(payload: Mapping[str, Any]) -> str:
     return "day" if payload["stack"]["window_days"] == 1 else "week"
-
-
-def _rate(budget: float) -> str:
-    return f"{number_of(budget)} false alarm{'' if budget == 1 else 's'}"
 
 
 def _sentence(payload: Mapping[str, Any]) -> str:  # noqa: PLR0911 - a case a kind
@@ -361,13 +356,11 @@ def _numbers(payload: Mapping[str, Any]) -> list[str]:
     if payload["head"] == "engagement" and "actions_now" in facts and "actions_before" in facts:
         lines.append(
             f"{number_of(facts['actions_before'])} -> {number_of(facts['actions_now'])} "
-            "weighted actions a week."
+            "actions a week."
         )
     if "breadth_now" in facts and payload["kind"] == "breadth_change":
-        lines.append(
-            f"{number_of(facts.get('breadth_before', 0))} -> {number_of(facts['breadth_now'])} "
-            "categories a week."
-        )
+        before = number_of(facts.get("breadth_before", 0.0))
+        lines.append(f"In effect {before} -> {number_of(facts['breadth_now'])} categories.")
     if payload["level"] == "user" and facts.get("idle_days", 0) >= 7:
         span = _span(payload)
         lines.append(f"Last seen {facts['idle_days']:.0f} days before the end of the {span}.")
@@ -376,17 +369,16 @@ def _numbers(payload: Mapping[str, Any]) -> list[str]:
         since = day(parse_day(payload["window"]["change_label"]))
         whose = _whose(payload)
         first = f"{moved[0]['name']}: {_pair(moved[0])} of {whose} actions"
-        lines.append(f"{first} (since {since}, against the weeks before).")
+        span = f"last {facts['now_days']:.0f} days" if "now_days" in facts else f"since {since}"
+        lines.append(f"{first} ({span}, against the time before).")
         lines += [f"{share['name']}: {_pair(share)}." for share in moved[1:]]
     return lines
 
 
 def _whose(payload: Mapping[str, Any]) -> str:
     if is_group(payload):
-        return "their weighted"
-    if payload["level"] == "user":
-        return "this user's weighted"
-    return "all weighted"
+        return "their"
+    return "this user's" if payload["level"] == "user" else "all"
 
 
 def _pair(share: Mapping[str, Any]) -> str:
@@ -394,14 +386,14 @@ def _pair(share: Mapping[str, Any]) -> str:
 
 
 def _reason(found: Mapping[str, Any]) -> str:
-    if found["detector"] == "users_with_same_move":
+    if found["detector"] == GROUP:
         return f"{detector(found)}: {found['value']:,.0f} (from 20 on told as one)"
-    statistic = _DETECTORS.get(found["detector"], ("", ""))[1]
-    chance = f"{statistic}, p = {number(found['p_value'])}" if "p_value" in found else statistic
+    statistic = words_of(found["detector"], LANGUAGE).statistic
+    chance = f"{statistic}, {p_text(found['p_value'])}" if "p_value" in found else statistic
     bracket = f" ({chance.removeprefix(', ')})" if chance else ""
     vote = "" if found["vote"] else "; no vote"
     said = f"; {found['note']}" if found.get("note") else ""
-    line = "usually" if found["detector"].startswith("early_") else "alerts from"
+    line = "usually" if compares_with_usual(found["detector"]) else "alerts from"
     return (
         f"{detector(found)}: {number(found['value'])}, {line} {number(found['threshold'])}"
         f"{bracket}{said}{vote}"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from swerve.domain.detectors import GROUP, compares_with_usual, words_of
 from swerve.domain.figures import (
+    REASONS,
     fall,
     is_group,
     local,
     number,
     number_of,
     one_in,
+    p_text,
     parse_day,
     percent,
     times,
@@ -67,11 +70,6 @@ _NOUNS = {
 }
 _DAYS = "一二三四五六日"
 _ZONES = {"Asia/Shanghai": "北京时间", "Asia/Hong_Kong": "香港时间", "Asia/Taipei": "台北时间"}
-_DETECTORS: dict[str, tuple[str, str]] = {
-    "users_with_same_move": ("做出同样转变的用户", ""),
-    "early_surge": ("本期至今的行为数（尚未结束）", "负二项分布"),
-    "early_new_interest": ("本期至今在从未用过的品类中的行为数", "负二项分布"),
-}
 
 
 def day(value: date, *, weekday: bool = False, year: bool = False) -> str:
@@ -222,13 +220,15 @@ def sure(payload: Mapping[str, Any]) -> list[str]:
 
 def why(payload: Mapping[str, Any]) -> list[str]:
     """Evidence, one line a detector, the strongest votes first."""
-    return [_reason(found) for found in sorted(payload["evidence"], key=lambda e: not e["vote"])]
+    ranked = sorted(payload["evidence"], key=lambda found: not found["vote"])
+    lines = [_reason(found) for found in ranked[:REASONS]]
+    more = len(ranked) - REASONS
+    return lines if more <= 0 else [*lines, f"另有{more}项，见下方页面"]
 
 
 def detector(found: Mapping[str, Any]) -> str:
     """Return what a detector measures, in a reader's words."""
-    name = found["detector"]
-    return _DETECTORS[name][0] if name in _DETECTORS else name.replace("_", " ")
+    return words_of(found["detector"], LANGUAGE).measures
 
 
 def actions(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -352,21 +352,19 @@ def _numbers(payload: Mapping[str, Any]) -> list[str]:
     lines = []
     if payload["head"] == "engagement" and "actions_now" in facts and "actions_before" in facts:
         lines.append(
-            f"每周加权行为 {number_of(facts['actions_before'])} → "
-            f"{number_of(facts['actions_now'])}。"
+            f"每周行为 {number_of(facts['actions_before'])} → {number_of(facts['actions_now'])}。"
         )
     if "breadth_now" in facts and payload["kind"] == "breadth_change":
-        lines.append(
-            f"每周品类数 {number_of(facts.get('breadth_before', 0))} → "
-            f"{number_of(facts['breadth_now'])}。"
-        )
+        before = number_of(facts.get("breadth_before", 0.0))
+        lines.append(f"有效品类数 {before} → {number_of(facts['breadth_now'])}。")
     if payload["level"] == "user" and facts.get("idle_days", 0) >= 7:
         lines.append(f"截至期末已有{round(facts['idle_days'])}天无任何行为。")
     moved = [change[side] for side in ("to", "from") if "share" in change[side]]
     if moved:
         since = day(parse_day(payload["window"]["change_label"]))
+        span = f"最近{facts['now_days']:.0f}天" if "now_days" in facts else f"{since}以来"
         lines.append(
-            f"{moved[0]['name']}占比 {_pair(moved[0])}（{since}以来，对比此前各周，按行为加权）"
+            f"{moved[0]['name']}占比 {_pair(moved[0])}（{span}，对比此前）"
             + ("；" if len(moved) > 1 else "。")
         )
         lines += [f"{share['name']}占比 {_pair(share)}。" for share in moved[1:]]
@@ -378,15 +376,15 @@ def _pair(share: Mapping[str, Any]) -> str:
 
 
 def _reason(found: Mapping[str, Any]) -> str:
-    if found["detector"] == "users_with_same_move":
+    if found["detector"] == GROUP:
         return f"{detector(found)}：{found['value']:,.0f}名（满20名即合并通知）"
-    statistic = _DETECTORS.get(found["detector"], ("", ""))[1]
+    statistic = words_of(found["detector"], LANGUAGE).statistic
     parts = [statistic] if statistic else []
     if "p_value" in found:
-        parts.append(f"p = {number(found['p_value'])}")
+        parts.append(p_text(found["p_value"]))
     bracket = f"（{'，'.join(parts)}）" if parts else ""
     vote = "" if found["vote"] else "；不同意"
-    early = found["detector"].startswith("early_")
+    early = compares_with_usual(found["detector"])
     threshold = number(found["threshold"])
     line = f"{number(found['value'])}，" + (
         f"平时 {threshold}" if early else f"达到 {threshold} 预警"
