@@ -206,7 +206,7 @@ def sure(payload: Mapping[str, Any]) -> list[str]:
     budget = (
         f"Of this stack's alerts at most {percent(stack['fdr_q'])} should be false."
         if "fdr_q" in stack
-        else f"False alarms of this stack: {number_of(stack['budget_per_1000'])} per 1,000 user-weeks."
+        else f"Budget of false alarms: {number_of(stack['budget_per_1000'])} per 1,000 user-weeks."
     )
     if is_group(payload):
         return [f"Each of these users passed the test alone. {budget}"]
