@@ -73,6 +73,8 @@ class Parser:
             raise Refused(
                 "too_large", "The rows do not fit in memory.", "Split the file."
             ) from wrong
+        except (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException):
+            raise  # our own query is wrong, not the file
         except duckdb.Error as wrong:
             raise Refused(
                 f"damaged_{kind}",

@@ -22,6 +22,7 @@ _EPOCH_MS = {
     "us": f"{_NUMBER} / 1e3",
     "ns": f"{_NUMBER} / 1e6",
 }
+_EARLIEST_MS = 631_152_000_000  # 1990: before it lies a wrong unit, or a zero
 _LATEST_MS = 4_200_000_000_000
 _ZONED = "[0-9]:[0-9]{2}.*([A-Za-z]|[+-][0-9]{2}(:?[0-9]{2})?)$"
 
@@ -121,7 +122,7 @@ def fields_query(
     )
     table = f"SELECT *, {time_ms_of('time_text', source.time_unit)} AS read_ms FROM ({table})"
     table = (
-        f"SELECT *, CASE WHEN read_ms BETWEEN 0 AND {_LATEST_MS} THEN read_ms END AS time_ms,"
+        f"SELECT *, CASE WHEN read_ms BETWEEN {_EARLIEST_MS} AND {_LATEST_MS} THEN read_ms END AS time_ms,"
         f" try_cast(value_text AS FLOAT) AS read_value FROM ({table})"
     )
     roles = [role for role in CODED if texts[role]]
@@ -194,7 +195,7 @@ class _Fields:
         if not rule.where:
             return lines
         return (
-            f"list_filter({lines}, x -> contains(json_extract_string(x, {_json_path(rule.where)}),"
+            f"list_filter({lines}, lambda x: contains(json_extract_string(x, {_json_path(rule.where)}),"
             f" {literal(rule.contains)}))"
         )
 
