@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from swerve.domain.behaviour import Behaviour
+from swerve.domain.event import Events
+from swerve.domain.manifest import DedupRule, Manifest
+from swerve.domain.packing import UserTable, pack
+from swerve.errors import SwerveError
+from swerve.ports import AlertRow, PartialItem
+from swerve.settings import Settings
+
+from cli import look
+from cli.look import Snapshot
+from tests.fakes import World
+
+SETTINGS = Settings(window="7d", shard_count=2)
+SPEC = SETTINGS.windows
+MONDAY = SPEC.parse("2026-11-16")
+USER, OTHER = 0x1A2B3C4D5E6F7081, 0x1A2B3C4D00000000
+SHOES = 77
+
+
+@dataclass
+class FakeStack:
+    """What the views need of a stack."""
+
+    world: World = field(default_factory=World)
+    settings: Settings = SETTINGS
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.world, name)
+
+
+def events(user: int, keys: list[int]) -> Events:
+    n = len(keys)
+    return Events(
+        user=np.full(n, user, np.uint64),
+        key=np.array(keys, np.uint64),
+        time_ms=SPEC.start_ms(MONDAY) + np.arange(n, dtype=np.int64),
+        behaviour=np.full(n, Behaviour.PURCHASE, np.uint8),
+        category=np.full(n, SHOES, np.uint64),
+        item=np.zeros(n, np.uint64),
+        campaign=np.zeros(n, np.uint64),
+        value=np.ones(n, np.float32),
+    )
+
+
+def store(stack: FakeStack, batch_id: str, rows: Events, shard: int = 1) -> None:
+    users = np.unique(rows.user)
+    table = UserTable(users, np.zeros(users.size, np.uint32), np.zeros(users.size, np.uint64))
+    for segment, data in enumerate(pack(rows, table)):
+        item = PartialItem(shard, MONDAY, batch_id, segment, data, len(rows))
+        stack.windows.put_partials([item], 1)
+    manifest = Manifest(
+        batch_id=batch_id,
+        key=f"events/{batch_id}.csv",
+        version="v1",
+        source="shop",
+        adapter="canonical",
+        dedup=DedupRule.ID,
+        key_id="k",
+        rows=len(rows) + 1,
+        packed=len(rows),
+        duplicates=0,
+        rejected={"no_user": 1},
+        windows={MONDAY: len(rows)},
+        shards=(shard,),
+        segments=1,
+        first_ms=int(rows.time_ms[0]),
+        last_ms=int(rows.time_ms[-1]),
+        watermark_ms=0,
+        size_bytes=1000,
+        uploaded_ms=0,
+    )
+    stack.windows.put_manifest(manifest, 1)
+    stack.windows.raise_dirty([MONDAY])
+
+
+def alert(subject: str, severity: str, kind: str = "switch", state: str = "sent") -> AlertRow:
+    payload = {
+        "window": {"label": "2026-11-16"},
+        "subject": {"id": subject},
+        "kind": kind,
+        "p_value": 0.0001,
+        "change": {"summary": {"en": f"{subject} changed"}},
+    }
+    sk = f"{subject}#{kind}"
+    return AlertRow(MONDAY, sk, subject, state, "open", severity, json.dumps(payload), 0)
+
+
+@pytest.fixture
+def stack() -> FakeStack:
+    made = FakeStack()
+    store(made, "b1", events(USER, [1, 2, 3]))
+    store(made, "b2", events(USER, [3, 4]))
+    made.windows.put_names({SHOES: "shoes/running"})
+    return made
+
+
+def test_a_user_is_shown_by_window_and_no_event_twice(stack: FakeStack) -> None:
+    said = "\n".join(look.user(stack, f"u-{USER:016x}"))
+    assert "shard 1  4 events" in said
+    assert "2026-11-16  4 purchase" in said
+    assert "shoes/running 4" in said
+
+
+def test_a_user_with_an_alert_may_be_named_shortly(stack: FakeStack) -> None:
+    stack.alerts.put(alert(f"u-{USER:016x}", "high"), None)
+    assert next(look.user(stack, "u-1a2b3c4d")).startswith(f"u-{USER:016x}")
+
+
+def test_a_short_name_of_two_users_is_refused(stack: FakeStack) -> None:
+    stack.alerts.put(alert(f"u-{USER:016x}", "high"), None)
+    stack.alerts.put(alert(f"u-{OTHER:016x}", "high"), None)
+    with pytest.raises(SwerveError, match="not one user"):
+        list(look.user(stack, "u-1a2b3c4d"))
+
+
+def test_a_user_without_events_is_said_to_have_none(stack: FakeStack) -> None:
+    with pytest.raises(SwerveError, match="no event"):
+        list(look.user(stack, f"u-{OTHER:016x}"))
+
+
+def test_a_shard_counts_users_and_events(stack: FakeStack) -> None:
+    assert next(look.shard(stack, 1)) == "shard 1: 1 users, 5 events"
+    with pytest.raises(SwerveError, match="shards 0 to 1"):
+        list(look.shard(stack, 2))
+
+
+def test_partials_without_a_manifest_do_not_exist(stack: FakeStack) -> None:
+    # GIVEN
+    rows = events(OTHER, [9])
+    table = UserTable(rows.user, np.zeros(1, np.uint32), np.zeros(1, np.uint64))
+    crashed = PartialItem(1, MONDAY, "b3", 0, pack(rows, table)[0], 1)
+    # WHEN
+    stack.windows.put_partials([crashed], 1)
+    # THEN
+    assert next(look.shard(stack, 1)) == "shard 1: 1 users, 5 events"
+
+
+def test_any_day_names_its_window(stack: FakeStack) -> None:
+    said = "\n".join(look.window(stack, "2026-11-18"))
+    assert "window 2026-11-18: to be closed (changed 2 times, closed at 0)" in said
+    assert "events/b1.csv" in said
+    with pytest.raises(SwerveError, match="no event fell"):
+        list(look.window(stack, "2020-01-01"))
+    with pytest.raises(SwerveError, match="not a date"):
+        list(look.window(stack, "yesterday"))
+
+
+def test_a_batch_is_found_by_id_or_key(stack: FakeStack) -> None:
+    by_id, by_key = list(look.batch(stack, "b1")), list(look.batch(stack, "events/b1.csv"))
+    assert by_id == by_key
+    assert "  rejected    1 no_user" in by_id
+    with pytest.raises(SwerveError, match="no batch"):
+        list(look.batch(stack, "zz"))
+
+
+def test_alerts_are_sorted_by_gravity_and_filtered(stack: FakeStack) -> None:
+    # GIVEN
+    stack.alerts.put(alert("u-1", "low"), None)
+    stack.alerts.put(alert("u-2", "critical", "drop"), None)
+    stack.alerts.put(alert("u-3", "low", state="folded"), None)
+    # WHEN
+    everything = look.chosen_alerts(stack)
+    # THEN
+    assert [row.alert_id for row in everything] == ["u-2", "u-1"]
+    assert [row.alert_id for row in look.chosen_alerts(stack, kind="drop")] == ["u-2"]
+    assert [row.alert_id for row in look.chosen_alerts(stack, severity="low")] == ["u-1"]
+    assert look.chosen_alerts(stack, window="2026-11-09") == []
+    assert list(look.tally(everything))[-1] == "2 alerts"
+    assert "u-2 changed" in list(look.alert_lines(everything))[1]
+
+
+def test_a_snapshot_counts(stack: FakeStack) -> None:
+    assert Snapshot.of(stack) == Snapshot(files=2, rows=7, closed=0, waiting=1, alerts=0)
+    stack.windows.set_closed({MONDAY: 2})
+    assert Snapshot.of(stack).closed == 1
+
+
+def test_watching_once_says_each_alert_once(stack: FakeStack) -> None:
+    stack.alerts.put(alert("u-1", "low"), None)
+    said = list(look.follow(stack, every_s=0))
+    assert said[0].startswith("2 files, 7 rows")
+    assert sum("u-1 changed" in line for line in said) == 1
