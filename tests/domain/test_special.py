@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import scipy.special
 import scipy.stats
-
 from swerve.domain import special
 
 GRID = np.concatenate([np.geomspace(1e-6, 1e6, 400), np.arange(1, 60) / 2])

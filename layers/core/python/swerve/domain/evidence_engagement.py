@@ -49,7 +49,9 @@ def weekly(state: ShardState, context: Context) -> dict[str, tuple[Floats, Float
 def engagement_evidence(state: ShardState, context: Context) -> dict[str, Floats]:
     """All statistics of the engagement head, float64[U] each; larger says changed."""
     out: dict[str, Floats] = {}
-    for name, (seen, factor, level) in weekly(state, context).items():
+    trailing = weekly(state, context)
+    out["level"] = trailing["events"][2][:, -1] * trailing["events"][0].shape[1]
+    for name, (seen, factor, level) in trailing.items():
         r = SIZES[name]
         for side, factors in (("low", LOW), ("high", HIGH)):
             best = np.full(seen.shape[0], -np.inf)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+
 @dataclass(frozen=True, slots=True)
 class Prior:
     """Masses of the Dirichlets.
@@ -42,6 +43,10 @@ class Prior:
 CATEGORY_PRIOR = Prior(0.6, 120.0, 80.0)
 EVENT_PRIOR = Prior(0.2, 40.0, 80.0)
 ITEM_PRIOR = Prior(0.8, 480.0, 240.0)
+TESTED_WEEKS = (4, 8)
+_SIZE = 2.0  # of the negative binomial of a category's events in some weeks
+_LIKELY = 0.5  # expected events from which a category can be missed
+_LIKELY_SHARE = 0.0
 _SMOOTH = 500.0
 _SEASON = 30.0
 _BOUND = 64.0
@@ -92,127 +97,145 @@ class PairView:
 
 
 def views(
-    table: PairTable, mix: Mix, prior: Prior, size: int, days: int, decay: float, kind: int = 0
+    table: PairTable, mix: Mix, prior: Prior, state: ShardState, kind: int = 0
 ) -> list[PairView]:
-    """Look at every pair at the ages of `AGES_WEEKS`."""
-    per_week = 7 // days
+    """Look at every pair at the ages of `TESTED_WEEKS`, shortest first.
+
+    Parameters
+    ----------
+    table, mix
+        The pairs, and what the shop says of their keys.
+    state : ShardState
+        Whose table it is.
+    kind : int
+        Which of the table's counts.
+    """
+    user, size = table.user, state.users.size
     found = binary.rows_of(mix.keys, table.keys)
-    usual = mix.usual[found]
-    bounds = [w * per_week for w in AGES_WEEKS]
-    counts = []
+    usual = mix.usual[found][table.key]
+    bounds = [w * 7 // state.days for w in TESTED_WEEKS]
+    made = []
+    for weeks, count, past in zip(
+        TESTED_WEEKS, *_since(table, kind, bounds, state.decay), strict=True
+    ):
+        mass = mix.mass[AGES_WEEKS.index(weeks)]
+        all_mass = mass.sum()
+        season = ((mass + _SEASON) / (all_mass * mix.usual + _SEASON))[found][table.key]
+        total = np.bincount(user, count, size)
+        scale = np.minimum(1.0, _BOUND * weeks / np.maximum(total, 1.0))
+        others = np.maximum(mass[found][table.key] - count * scale[user], 0.0)
+        shop = (others + _SMOOTH * usual) / (all_mass - total * scale + _SMOOTH)[user]
+        own = prior.own * past
+        before = np.bincount(user, own, size)
+        own = own * season
+        after = np.bincount(user, own, size)
+        own *= (before / np.maximum(after, 1e-12))[user]
+        made.append(PairView(weeks, prior, user, count, own, shop, total, before))
+    return made
+
+
+def _since(
+    table: PairTable, kind: int, bounds: list[int], decay: float
+) -> tuple[list[Floats], list[Floats]]:
+    """Counts within, and decayed counts before, the last so many windows, float64[P] each."""
+    counts, pasts = [], []
     recent = np.zeros(table.user.size)
-    for age, slot in enumerate(table.ring):
+    for age, slot in enumerate(table.ring, start=1):
         recent[slot.rows] += slot.count[:, kind]
-        if age + 1 in bounds:
+        if age in bounds:
             counts.append(recent.copy())
-    pasts = []
     past = table.past(kind).astype(np.float64)
     age = len(table.ring)
     for bound in reversed(bounds):
-        if age > bound:
-            past *= decay ** (age - bound)
-            for slot_age in range(bound, age):
-                slot = table.ring[slot_age]
-                adjusted = slot.count[:, kind] / slot.season[table.key[slot.rows]]
-                past[slot.rows] += adjusted * decay ** (slot_age - bound)
-            age = bound
+        past *= decay ** (age - bound)
+        for slot_age in range(bound, age):
+            slot = table.ring[slot_age]
+            adjusted = slot.count[:, kind] / slot.season[table.key[slot.rows]]
+            past[slot.rows] += adjusted * decay ** (slot_age - bound)
+        age = bound
         pasts.append(past.copy())
-    pasts.reverse()
-    made = []
-    for place, weeks in enumerate(AGES_WEEKS):
-        mass = mix.mass[place]
-        all_mass = mass.sum()
-        season = ((mass + _SEASON) / (all_mass * mix.usual + _SEASON))[found]
-        count = counts[place]
-        total = np.bincount(table.user, count, size)
-        scale = np.minimum(1.0, _BOUND * weeks / np.maximum(total, 1.0))
-        others = np.maximum(mass[found][table.key] - count * scale[table.user], 0.0)
-        shop = (others + _SMOOTH * usual[table.key]) / (all_mass - total * scale + _SMOOTH)[
-            table.user
-        ]
-        own = prior.own * pasts[place]
-        before = np.bincount(table.user, own, size)
-        own = own * season[table.key]
-        after = np.bincount(table.user, own, size)
-        own *= (before / np.maximum(after, 1e-12))[table.user]
-        made.append(PairView(weeks, prior, table.user, count, own, shop, total, before))
-    return made
+    return counts, pasts[::-1]
+
+
+def category_views(state: ShardState, context: Context) -> list[PairView]:
+    """Days on which a category occurred, at the ages of `TESTED_WEEKS`."""
+    return views(state.categories, context.categories, CATEGORY_PRIOR, state)
+
+
+def event_views(state: ShardState, context: Context) -> list[PairView]:
+    """Events by category."""
+    return views(state.categories, context.categories, EVENT_PRIOR, state, kind=1)
 
 
 def interest_evidence(state: ShardState, context: Context) -> dict[str, Floats]:
     """All statistics of the interest head, float64[U] each; larger says changed."""
     size = state.users.size
     out: dict[str, Floats] = {}
-    shape = (size, state.days, state.decay)
-    by_category = views(state.categories, context.categories, CATEGORY_PRIOR, *shape)
-    by_item = views(state.items, context.items, ITEM_PRIOR, *shape)
-    by_event = views(state.categories, context.categories, EVENT_PRIOR, *shape, 1)
-    for view, items, events in zip(by_category, by_item, by_event, strict=True):
+    by_item = views(state.items, context.items, ITEM_PRIOR, state)
+    by_day = category_views(state, context)
+    for view, items in zip(by_day, by_item, strict=True):
         w = view.weeks
         out[f"switch{w}"] = view.switch()
-        out[f"item{w}"] = items.switch()
-        out[f"person{w}"] = out[f"switch{w}"] + out[f"item{w}"]
-        if w < 4:
-            continue
-        out |= _fresh(view, size)
-        out |= _breadth(view, size)
-        view = events
-        user = view.user
-        rows = np.flatnonzero(view.count)
-        expected = view.expected() * view.total[user]
-        rising = _nb_gain(view.count[rows], expected[rows], 2.0, (3.0,))
-        rising = np.maximum(rising, _nb_shift(view.count[rows], expected[rows], 2.0))
-        out[f"up3_{w}"] = _top(rising, user[rows], size, 3)
-        likely = np.flatnonzero(expected > 0.5)
-        falling = _nb_gain(view.count[likely], expected[likely], 2.0, (0.1, 0.3))
-        out[f"down3_{w}"] = _top(falling, user[likely], size, 3)
+        out[f"person{w}"] = out[f"switch{w}"] + items.switch()
+    out["activity"] = by_day[-1].total
+    for view in event_views(state, context):
+        w = view.weeks
+        rising, falling = moves(view)
+        out[f"up3_{w}"] = _top(rising, view.user, size, 3)
+        out[f"down3_{w}"] = _top(falling, view.user, size, 3)
         for k in (3, 8):
-            top = _top_rows(view.own[likely], user[likely], size, k)
-            out[f"own{k}down_{w}"] = np.bincount(
-                user[likely][top],
-                _nb_gain(view.count[likely][top], expected[likely][top], 2.0, (0.1, 0.3), False),
-                size,
-            )
-        out |= {f"c{n}": v for n, v in (_fresh(view, size)| _breadth(view, size)).items()}
+            top = _top_rows(view.own, view.user, size, k, _LIKELY_SHARE)
+            out[f"own{k}down_{w}"] = np.bincount(view.user[top], falling[top], size)
+        out[f"fresh_{w}"] = _fresh(view)
+        out[f"narrow_{w}"] = _narrow(view)
     return out
 
 
-def _fresh(view: PairView, size: int) -> dict[str, Floats]:
-    """Growth of categories that the user hardly used: a beta-binomial gain."""
-    user = view.user
+def moves(view: PairView) -> tuple[Floats, Floats]:
+    """Gain of each pair from rising, and from falling, float64[P] each."""
+    expected = view.expected() * view.total[view.user]
+    rows = np.flatnonzero(view.count)
+    count, mean = view.count[rows], expected[rows]
+    rising = np.zeros(expected.size)
+    rising[rows] = np.maximum(_nb_gain(count, mean, (3.0,)), _nb_shift(count, mean))
+    falling = np.zeros(expected.size)
+    likely = np.flatnonzero(expected > _LIKELY)
+    falling[likely] = _nb_gain(view.count[likely], expected[likely], (0.1, 0.3))
+    return rising, falling
+
+
+def _fresh(view: PairView) -> Floats:
+    """Growth of categories that the user hardly used: a negative binomial gain."""
+    user, size = view.user, view.total.size
     used = view.own >= 0.5 * view.prior.own
     known = np.bincount(user[used], view.expected()[used], size)
     novel = np.bincount(user[~used], view.count[~used], size)
     chance = np.clip(1.0 - known, 0.005, 0.995)
-    return {f"fresh_{view.weeks}": _nb_gain(novel, chance * view.total, 4.0, (1.6, 2.5, 4.0))}
+    return _nb_gain(novel, chance * view.total, (1.6, 2.5, 4.0), 4.0)
 
 
-def _breadth(view: PairView, size: int) -> dict[str, Floats]:
-    """Distinct categories against those expected of so many events of the same mix."""
-    user = view.user
+def _narrow(view: PairView) -> Floats:
+    """Fewer distinct categories than so many events of the same mix would touch, as a z-score."""
+    user, size = view.user, view.total.size
     miss = np.exp(-view.expected() * view.total[user])
     seen = np.bincount(user, view.count > 0, size)
     known = np.bincount(user, 1.0 - miss, size)
     spread = np.bincount(user, miss * (1.0 - miss), size)
-    z = (seen - known) / np.sqrt(spread + 1.0)
-    return {f"narrow_{view.weeks}": -z, f"broad_{view.weeks}": z}
+    return np.asarray((known - seen) / np.sqrt(spread + 1.0))
 
 
-def _nb_gain(
-    count: Floats, mean: Floats, r: float, factors: tuple[float, ...], positive: bool = True
-) -> Floats:
+def _nb_gain(count: Floats, mean: Floats, factors: tuple[float, ...], r: float = _SIZE) -> Floats:
     """Log-likelihood gain of the best factor on the mean of a negative binomial of size r."""
-    gains = [
-        count * np.log(f) - (count + r) * np.log((r + f * mean) / (r + mean)) for f in factors
-    ]
-    best = np.max(gains, axis=0)
-    return np.maximum(best, 0.0) if positive else np.asarray(best)
+    gains = [count * np.log(f) - (count + r) * np.log((r + f * mean) / (r + mean)) for f in factors]
+    return np.asarray(np.max(gains, axis=0))
 
 
-def _nb_shift(count: Floats, mean: Floats, r: float) -> Floats:
+def _nb_shift(count: Floats, mean: Floats, r: float = _SIZE) -> Floats:
+    """The same for two more a window than expected."""
     more = mean + 2.0
     return np.asarray(
-        count * np.log(more / np.maximum(mean, 1e-9)) - (count + r) * np.log((r + more) / (r + mean))
+        count * np.log(more / np.maximum(mean, 1e-9))
+        - (count + r) * np.log((r + more) / (r + mean))
     )
 
 

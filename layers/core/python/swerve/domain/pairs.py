@@ -179,6 +179,20 @@ class PairTable:
             ring=tuple(ring),
         )
 
+    def only(self, users: NDArray[np.intp], size: int) -> PairTable:
+        """Pairs of some users (ascending rows of `size`), who get rows 0, 1, 2 ..."""
+        place = np.full(size, -1, np.int32)
+        place[users] = np.arange(users.size, dtype=np.int32)
+        kept = place[self.user] >= 0
+        target = np.where(kept, np.cumsum(kept) - 1, -1).astype(np.int32)
+        ring = []
+        for slot in self.ring:
+            some = kept[slot.rows]
+            ring.append(Slot(target[slot.rows[some]], slot.count[some], slot.season))
+        return PairTable(
+            self.keys, place[self.user[kept]], self.key[kept], self.code[kept], tuple(ring)
+        )
+
     def recent(self) -> NDArray[np.int64]:
         """Counts of each pair in the ring, int64[P, K]."""
         total = np.zeros(self.code.shape, np.int64)
@@ -224,9 +238,7 @@ class PairTable:
         return cls(a["keys"], user, a["key"].astype(np.int32), a["code"], ring)
 
 
-def placed(
-    values: NDArray[Any], at: NDArray[np.integer], size: int, fill: float
-) -> NDArray[Any]:
+def placed(values: NDArray[Any], at: NDArray[np.integer], size: int, fill: float) -> NDArray[Any]:
     """Spread rows to `at` of a longer array; what is new gets `fill`."""
     if at.size == size:
         return values
@@ -239,9 +251,7 @@ def _gaps(rows: NDArray[np.int32]) -> NDArray[np.int32]:
     return np.diff(rows, prepend=np.int32(0)).astype(np.int32)
 
 
-def _dither(
-    user: NDArray[np.uint64], key: NDArray[np.uint64], window: int
-) -> NDArray[np.float64]:
+def _dither(user: NDArray[np.uint64], key: NDArray[np.uint64], window: int) -> NDArray[np.float64]:
     """Fixed pseudo-random numbers in [0, 1) of (user, key, window); splitmix64's finaliser."""
     mixed = (user ^ (key * _MIX_A)) + np.uint64(window)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * _MIX_A

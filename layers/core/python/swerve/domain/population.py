@@ -55,6 +55,8 @@ class Context:
 
     Attributes
     ----------
+    age : int
+        Windows that the shop was seen before this one.
     gap : bool
         No or almost no data: nobody is silent by choice.
     factor : float64[R + 1, 2]
@@ -68,6 +70,7 @@ class Context:
     """
 
     window: int
+    age: int
     gap: bool
     factor: NDArray[np.float64]
     mean: NDArray[np.float64]
@@ -77,7 +80,7 @@ class Context:
 
     def to_bytes(self) -> bytes:
         """Pack."""
-        facts = {"window": self.window, "gap": self.gap, "likeness": self.likeness}
+        facts = {n: getattr(self, n) for n in ("window", "age", "gap", "likeness")}
         arrays = {"factor": self.factor, "mean": self.mean}
         for name, mix in (("categories", self.categories), ("items", self.items)):
             arrays |= {f"{name}.{n}": getattr(mix, n) for n in _MIX}
@@ -88,7 +91,8 @@ class Context:
         """Inverse of `to_bytes`."""
         facts, arrays = binary.load("context", data)
         mixes = {
-            name: Mix(**{n: arrays[f"{name}.{n}"] for n in _MIX}) for name in ("categories", "items")
+            name: Mix(**{n: arrays[f"{name}.{n}"] for n in _MIX})
+            for name in ("categories", "items")
         }
         return cls(**facts, factor=arrays["factor"], mean=arrays["mean"], **mixes)
 
@@ -131,6 +135,8 @@ class Population:
     ----------
     factor : float64[R + 1, 2]
         Cohort factors, newest first.
+    age : int
+        Windows taken in.
     factor_sum, factor_span : float64[2], float
         Decayed sum of factors and of windows: their ratio is the usual factor.
     alike : float64[2]
@@ -142,6 +148,7 @@ class Population:
     """
 
     days: int
+    age: int
     categories: Masses
     items: Masses
     factor: NDArray[np.float64]
@@ -158,6 +165,7 @@ class Population:
         buckets = np.arange(BUCKETS, dtype=np.uint64)
         return cls(
             days=spec.days,
+            age=0,
             categories=Masses(np.empty(0, np.uint64), np.zeros((ring, 0)), np.zeros(0)),
             items=Masses(buckets, np.zeros((ring, BUCKETS)), np.zeros(BUCKETS)),
             factor=np.ones((ring + 1, 2)),
@@ -178,12 +186,11 @@ class Population:
         categories, mix = self.categories.advance(
             totals.categories.keys, totals.mass, decay, per_week
         )
-        items, item_mix = self.items.advance(
-            self.items.keys, totals.bucket_mass, decay, per_week
-        )
+        items, item_mix = self.items.advance(self.items.keys, totals.bucket_mass, decay, per_week)
         watch, candidates = self.watch.advance(window, totals, gap)
         moved = replace(
             self,
+            age=self.age + 1,
             categories=categories,
             items=items,
             factor=np.vstack([factor, self.factor[:-1]]),
@@ -195,6 +202,7 @@ class Population:
         )
         context = Context(
             window=window,
+            age=self.age,
             gap=gap,
             factor=moved.factor,
             mean=moved.mean[:2] / max(moved.mean[2], 1.0),
@@ -214,7 +222,7 @@ class Population:
 
     def to_bytes(self) -> bytes:
         """Pack."""
-        facts = {"days": self.days, "factor_span": self.factor_span}
+        facts = {"days": self.days, "age": self.age, "factor_span": self.factor_span}
         arrays = {n: getattr(self, n) for n in _POPULATION} | self.watch.arrays()
         for name, masses in (("categories", self.categories), ("items", self.items)):
             arrays |= {f"{name}.{n}": getattr(masses, n) for n in _MASSES}

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 RESIDUALS = 16
 FORECASTS = 2
 _RING_TOP = 65_535
+_BY_USER = ("first", "events", "active", "old", "wary", "hidden", "forecast", "residuals")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class ShardState:
         Events and active days by window, newest first.
     old : float32[U, 4]
         Before the ring, decayed: events, their factors, active days, their factors.
+    wary : int16[U, 2]
+        Windows for which a head's p-values of the user stay out of the running calibration.
     hidden, forecast, residuals : float16[U, S], float16[U, 2], float16[U, 16]
         Recurrent state, its forecast of the next window, past residuals (newest first, NaN = none).
     categories : PairTable
@@ -59,6 +62,7 @@ class ShardState:
     events: NDArray[np.uint16]
     active: NDArray[np.uint8]
     old: NDArray[np.float32]
+    wary: NDArray[np.int16]
     hidden: NDArray[np.float16]
     forecast: NDArray[np.float16]
     residuals: NDArray[np.float16]
@@ -102,6 +106,7 @@ class ShardState:
             events=np.empty((0, width), np.uint16),
             active=np.empty((0, width), np.uint8),
             old=np.empty((0, 4), np.float32),
+            wary=np.empty((0, 2), np.int16),
             hidden=np.empty((0, 0), np.float16),
             forecast=np.empty((0, FORECASTS), np.float16),
             residuals=np.empty((0, RESIDUALS), np.float16),
@@ -109,9 +114,9 @@ class ShardState:
             items=PairTable.empty(width, 1),
         )
 
-    def advance(self, counts: WindowCounts, context: Context, cohort: Cohort) -> ShardState:
-        """Take in one window; `cohort` is that of `totals_of` for the same window."""
-        state = self._shifted(context)._widened(counts.window, cohort)
+    def advance(self, counts: WindowCounts, context: Context) -> ShardState:
+        """Take in one window."""
+        state = self._shifted(context)._widened(counts.window, self.cohort.advance(counts))
         at = np.searchsorted(state.users, counts.users).astype(np.int32)
         state.events[at, 0] = np.minimum(counts.total, _RING_TOP)
         state.active[at, 0] = counts.days
@@ -164,11 +169,22 @@ class ShardState:
             events=placed(self.events, at, size, 0),
             active=placed(self.active, at, size, 0),
             old=placed(self.old, at, size, 0),
+            wary=placed(self.wary, at, size, 0),
             hidden=placed(self.hidden, at, size, 0),
             forecast=placed(self.forecast, at, size, np.nan),
             residuals=placed(self.residuals, at, size, np.nan),
             categories=self.categories.with_users(at),
             items=self.items.with_users(at),
+        )
+
+    def only(self, rows: NDArray[np.intp]) -> ShardState:
+        """Some users, by ascending rows."""
+        return replace(
+            self,
+            cohort=self.cohort.only(rows),
+            **{name: getattr(self, name)[rows] for name in _BY_USER},
+            categories=self.categories.only(rows, self.users.size),
+            items=self.items.only(rows, self.users.size),
         )
 
     def rename(self, old: NDArray[np.uint64], new: NDArray[np.uint64]) -> ShardState:
@@ -179,21 +195,14 @@ class ShardState:
         return replace(
             self,
             cohort=cohort,
-            first=self.first[order],
-            events=self.events[order],
-            active=self.active[order],
-            old=self.old[order],
-            hidden=self.hidden[order],
-            forecast=self.forecast[order],
-            residuals=self.residuals[order],
+            **{name: getattr(self, name)[order] for name in _BY_USER},
             categories=self.categories.permuted(place),
             items=self.items.permuted(place),
         )
 
     def to_bytes(self) -> bytes:
         """Pack the checkpoint."""
-        names = ("first", "events", "active", "old", "hidden", "forecast", "residuals")
-        arrays: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in names}
+        arrays: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in _BY_USER}
         arrays |= self.cohort.arrays()
         arrays |= self.categories.arrays("category", self.users.size)
         arrays |= self.items.arrays("item", self.users.size)
@@ -203,10 +212,9 @@ class ShardState:
     def from_bytes(cls, data: bytes) -> ShardState:
         """Inverse of `to_bytes`."""
         facts, arrays = binary.load("shard", data)
-        names = ("first", "events", "active", "old", "hidden", "forecast", "residuals")
         return cls(
             **facts,
-            **{name: arrays[name] for name in names},
+            **{name: arrays[name] for name in _BY_USER},
             cohort=Cohort.from_arrays(facts["days"], arrays),
             categories=PairTable.from_arrays("category", arrays),
             items=PairTable.from_arrays("item", arrays),

@@ -74,6 +74,36 @@ class Cohort:
         level[at], span[at], idle[at] = self.level, self.span, self.idle
         return Cohort(self.days, joined, level, span, idle)
 
+    def compared(
+        self, counts: WindowCounts
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Events and days in the window, the same winsorised, and their own level before."""
+        seen = np.zeros((self.users.size, 2))
+        at = np.searchsorted(self.users, counts.users)
+        seen[at, 0], seen[at, 1] = counts.total, counts.days
+        level = self.level / np.maximum(self.span, 1.0)[:, None]
+        known = (self.span > 0)[:, None]
+        return seen, np.where(known, np.minimum(seen, (level + 1.0) * _CAP), seen), level
+
+    def seen_lately(self) -> NDArray[np.bool_]:
+        """Who did anything in the last weeks."""
+        return self.idle < _IDLE_WEEKS * 7 // self.days
+
+    def advance(self, counts: WindowCounts) -> Cohort:
+        """Take in one window."""
+        wide = self.widened(counts.users)
+        _, bounded, _ = wide.compared(counts)
+        decay = WEEKLY_DECAY ** (self.days / 7)
+        idle = wide.idle + 1
+        idle[np.searchsorted(wide.users, counts.users)] = 0
+        return Cohort(
+            self.days,
+            wide.users,
+            (wide.level * decay + bounded).astype(np.float32),
+            (wide.span * decay + 1.0).astype(np.float32),
+            idle,
+        )
+
     def renamed(
         self, old: NDArray[np.uint64], new: NDArray[np.uint64]
     ) -> tuple[Cohort, NDArray[np.intp]]:
@@ -82,10 +112,13 @@ class Cohort:
         row = binary.rows_of(self.users, old)
         users[row[row >= 0]] = new[row >= 0]
         order = np.argsort(users, kind="stable")
-        moved = Cohort(
-            self.days, users[order], self.level[order], self.span[order], self.idle[order]
+        return replace(self, users=users).only(order), order
+
+    def only(self, rows: NDArray[np.intp]) -> Cohort:
+        """Some users, in this order."""
+        return Cohort(
+            self.days, self.users[rows], self.level[rows], self.span[rows], self.idle[rows]
         )
-        return moved, order
 
     def rename(self, old: NDArray[np.uint64], new: NDArray[np.uint64]) -> Cohort:
         """Give users their pseudonym under a new key; unknown old names are ignored."""
@@ -192,16 +225,9 @@ def totals_of(counts: WindowCounts, cohort: Cohort) -> tuple[Totals, Cohort]:
     either.
     """
     cohort = cohort.widened(counts.users)
-    at = np.searchsorted(cohort.users, counts.users)
-    seen = np.zeros((cohort.users.size, 2))
-    seen[at, 0], seen[at, 1] = counts.total, counts.days
+    _, bounded, level = cohort.compared(counts)
     per_week = 7 // cohort.days
-    level = cohort.level / np.maximum(cohort.span, 1.0)[:, None]
-    known = cohort.span > 0
-    bounded = np.where(known[:, None], np.minimum(seen, (level + 1.0) * _CAP), seen)
-    settled = (cohort.span >= _SETTLED_WEEKS * per_week * 0.95) & (
-        cohort.idle < _IDLE_WEEKS * per_week
-    )
+    settled = (cohort.span >= _SETTLED_WEEKS * per_week * 0.95) & cohort.seen_lately()
     weight = FIXED / (1.0 + level[settled] * np.array([0.5, 0.25]))
     sums = np.stack(
         [
@@ -210,16 +236,7 @@ def totals_of(counts: WindowCounts, cohort: Cohort) -> tuple[Totals, Cohort]:
         ],
         axis=1,
     ).reshape(-1)
-    decay = WEEKLY_DECAY ** (1 / per_week)
-    idle = cohort.idle + 1
-    idle[at] = 0
-    moved = Cohort(
-        cohort.days,
-        cohort.users,
-        (cohort.level * decay + bounded).astype(np.float32),
-        (cohort.span * decay + 1.0).astype(np.float32),
-        idle,
-    )
+    moved = cohort.advance(counts)
     categories = tally(counts.pair_category, counts.pair_events)
     products = tally(counts.item, counts.item_count)
     told = products.users >= _ITEM_USERS
@@ -228,13 +245,11 @@ def totals_of(counts: WindowCounts, cohort: Cohort) -> tuple[Totals, Cohort]:
         window=counts.window,
         events=int(counts.total.sum()),
         active_days=int(counts.days.sum()),
-        known=int(np.count_nonzero(idle < _IDLE_WEEKS * per_week)),
+        known=int(np.count_nonzero(moved.seen_lately())),
         cohort=sums,
         categories=categories,
         mass=_bounded_sum(counts.pair_user, which, counts.pair_count, categories.keys.size),
-        bucket_mass=_bounded_sum(
-            counts.bucket_user, counts.bucket, counts.bucket_count, BUCKETS
-        ),
+        bucket_mass=_bounded_sum(counts.bucket_user, counts.bucket, counts.bucket_count, BUCKETS),
         likeness=_likeness(counts),
         products=Tally(products.keys[told], products.events[told], products.users[told]),
         campaigns=counts.campaigns,

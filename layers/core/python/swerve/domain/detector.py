@@ -1,0 +1,155 @@
+"""Score one shard's window: evidence of every user, silent ones too, and a p-value of each head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from swerve.domain.calibration import Histograms
+from swerve.domain.candidate import Head
+from swerve.domain.evidence_engagement import engagement_evidence
+from swerve.domain.evidence_interest import interest_evidence
+from swerve.domain.explain import explain
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from swerve.domain.calibration import Calibration, Recalibration
+    from swerve.domain.candidate import Candidate
+    from swerve.domain.counts import WindowCounts
+    from swerve.domain.population import Context
+    from swerve.domain.profile import ShardState
+    from swerve.domain.window import WindowSpec
+    from swerve.ports import Network
+
+    Floats = NDArray[np.float64]
+
+COLD_START_WEEKS = 6
+ACTIVITY = {Head.INTEREST: "activity", Head.ENGAGEMENT: "level"}
+_SUSPECT_P = 1e-3
+_WARY_WEEKS = 26
+
+
+@dataclass(frozen=True, slots=True)
+class ShardScores:
+    """What one window says of every user of a shard.
+
+    Attributes
+    ----------
+    users : uint64[U]
+    p : mapping of Head to float64[U]
+        By the shipped tables; 1 where not `ready`.
+    bucket : mapping of Head to uint8[U]
+    ready : bool[U]
+        Past warm-up: this user-week counts.
+    evidence : mapping of str to float64[U]
+        Every statistic.
+    single : mapping of Head to float64[U, K]
+        Log p of the head's statistics.
+    """
+
+    window: int
+    users: NDArray[np.uint64]
+    p: Mapping[Head, Floats]
+    bucket: Mapping[Head, NDArray[np.uint8]]
+    ready: NDArray[np.bool_]
+    histograms: Histograms
+    evidence: Mapping[str, Floats]
+    single: Mapping[Head, Floats]
+
+
+@dataclass(frozen=True, slots=True)
+class Detector:
+    """The detectors with their tables; `network` may be missing.
+
+    Attributes
+    ----------
+    warmup_weeks : int
+        Of the shop; a user who came later alerts from `COLD_START_WEEKS` of own history.
+    """
+
+    spec: WindowSpec
+    calibration: Calibration
+    network: Network | None = None
+    warmup_weeks: int = 12
+
+    def score(
+        self, state: ShardState, counts: WindowCounts, context: Context
+    ) -> tuple[ShardState, ShardScores]:
+        """Take in one window and score every user.
+
+        Parameters
+        ----------
+        state : ShardState
+            After the window before; do not use it again.
+        counts, context
+            Of this window; counts of this shard, context of the whole shop.
+        """
+        per_week = 7 // self.spec.days
+        state = state.advance(counts, context)
+        evidence = evidence_of(state, context)
+        age = (context.window - state.first) // self.spec.days
+        ready = (age >= COLD_START_WEEKS * per_week) & (context.age >= self.warmup_weeks * per_week)
+        tested = ready & (not context.gap)
+        log_p, bucket, single = {}, {}, {}
+        for head, tables in self.calibration.heads.items():
+            bucket[head] = tables.bucket(evidence[ACTIVITY[head]])
+            single[head], log_p[head] = tables.log_p(evidence, bucket[head])
+            log_p[head] = np.where(tested, log_p[head], 0.0)
+        histograms = Histograms.of(log_p, bucket, {h: tested & w for h, w in _calm(state).items()})
+        scores = ShardScores(
+            window=context.window,
+            users=state.users,
+            p={head: np.exp(values) for head, values in log_p.items()},
+            bucket=bucket,
+            ready=ready,
+            histograms=histograms,
+            evidence=evidence,
+            single=single,
+        )
+        return _noted(state, log_p, per_week), scores
+
+    def candidates(
+        self,
+        state: ShardState,
+        scores: ShardScores,
+        context: Context,
+        recalibration: Recalibration,
+        p_max: Mapping[Head, float],
+    ) -> list[Candidate]:
+        """Explain every user whose recalibrated p-value is at most `p_max` of the head.
+
+        Parameters
+        ----------
+        state : ShardState
+            As `score` returned it.
+        """
+        found: list[Candidate] = []
+        for head, tables in self.calibration.heads.items():
+            p = recalibration.apply(head, scores.bucket[head], scores.p[head])
+            rows = np.flatnonzero(scores.ready & (p <= p_max[head]))
+            if rows.size:
+                found += explain(head, tables, state, scores, context, rows, p[rows])
+        return found
+
+
+def evidence_of(state: ShardState, context: Context) -> dict[str, Floats]:
+    """Every statistic of every user after a window, float64[U] each."""
+    return interest_evidence(state, context) | engagement_evidence(state, context)
+
+
+def _calm(state: ShardState) -> dict[Head, NDArray[np.bool_]]:
+    return {head: state.wary[:, place] == 0 for place, head in enumerate(Head)}
+
+
+def _noted(state: ShardState, log_p: Mapping[Head, Floats], per_week: int) -> ShardState:
+    """Remember whom the running calibration should not learn from."""
+    wary = np.maximum(state.wary - 1, 0)
+    for place, head in enumerate(Head):
+        suspect = log_p[head] < np.log(_SUSPECT_P)
+        wary[suspect, place] = _WARY_WEEKS * per_week
+    return replace(state, wary=wary.astype(np.int16))

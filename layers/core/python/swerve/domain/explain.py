@@ -1,0 +1,235 @@
+"""Why a user alarms: the kind of change, since when, from what to what, and who voted for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from swerve.domain.candidate import Candidate, Evidence, Head, HistoryPoint, Kind, Level, Share
+from swerve.domain.evidence_engagement import weekly
+from swerve.domain.evidence_interest import event_views, moves
+from swerve.domain.trend import mann_kendall, sen_slope
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from swerve.domain.calibration import HeadTables
+    from swerve.domain.detector import ShardScores
+    from swerve.domain.evidence_interest import PairView
+    from swerve.domain.population import Context
+    from swerve.domain.profile import ShardState
+
+    Floats = NDArray[np.float64]
+
+VOTE_P = 0.01
+NAMED = 3
+_DRIFT_P = 0.1
+_DRIFT_WEEKS = 5
+_SILENT_WEEKS = 2.0
+_CONCENTRATED = 0.5  # share of what is new that two categories hold: new interest, else breadth
+_HISTORY_CATEGORIES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """How the interest mix of each user moved (rows as given), by category pair."""
+
+    view: PairView
+    key: NDArray[np.uint64]
+    before: Floats
+    now: Floats
+    gain: Floats  # signed: rising above 0
+    weekly: Floats  # evidence for the new mix by week, newest first, float64[n, 8]
+
+
+def explain(
+    head: Head,
+    tables: HeadTables,
+    state: ShardState,
+    scores: ShardScores,
+    context: Context,
+    rows: NDArray[np.intp],
+    p: Floats,
+) -> list[Candidate]:
+    """Make a candidate of each user in `rows` with its final p-value `p`."""
+    some = state.only(rows)
+    moved = _moved(some, context)
+    made = []
+    for place, row in enumerate(rows):
+        single = {
+            name: float(np.exp(scores.single[head][row, k]))
+            for k, name in enumerate(tables.statistics)
+        }
+        evidence = {name: float(scores.evidence[name][row]) for name in tables.statistics}
+        if head is Head.INTEREST:
+            kind, age, facts = _interest(some, moved, place, single)
+        else:
+            kind, age, facts = _engagement(some, context, place, single)
+        falling, rising = _shares(moved, place)
+        made.append(
+            Candidate(
+                level=Level.USER,
+                subject=f"u-{int(some.users[place]):016x}",
+                head=head,
+                kind=kind,
+                window=scores.window,
+                change_window=scores.window - (age - 1) * 7 - (7 - state.days) * (age > 0),
+                bucket=int(scores.bucket[head][row]),
+                p_value=float(p[place]),
+                evidence=_votes(tables, evidence, single, int(scores.bucket[head][row]))
+                + _trend(some, place),
+                falling=falling,
+                rising=rising,
+                facts=facts,
+                history=_history(some, moved, place, scores.window),
+            )
+        )
+    return made
+
+
+def _moved(state: ShardState, context: Context) -> _Moved:
+    view = event_views(state, context)[-1]
+    user = view.user
+    now = view.count / np.maximum(view.total, 1.0)[user]
+    before = view.own / np.maximum(view.past, 1e-9)[user]
+    rising, falling = moves(view)
+    expected = view.expected()
+    up = now > expected
+    gain = np.where(up, np.maximum(rising, 0.0), -np.maximum(falling, 0.0))
+    toward = np.log((view.count + 20 * expected) / (view.total[user] + 20) / expected)
+    per_week = 7 // state.days
+    weekly_gain = np.zeros((state.users.size, len(state.ring) // per_week))
+    for age, slot in enumerate(state.ring):
+        told = np.bincount(user[slot.rows], slot.count[:, 1] * toward[slot.rows], state.users.size)
+        weekly_gain[:, age // per_week] += told
+    return _Moved(view, state.categories.keys[state.categories.key], before, now, gain, weekly_gain)
+
+
+def _interest(
+    state: ShardState, moved: _Moved, place: int, single: Mapping[str, float]
+) -> tuple[Kind, int, dict[str, float]]:
+    best = min(single, key=lambda name: single[name])
+    by_week = moved.weekly[place]
+    age = int(np.argmax(np.cumsum(by_week))) + 1
+    mine = moved.view.user == place
+    gain, now, before = moved.gain[mine], moved.now[mine], moved.before[mine]
+    fresh = np.sort(np.where(before < 0.002, now, 0.0))[::-1]
+    concentrated = fresh[:2].sum() >= _CONCENTRATED * max(float(fresh.sum()), 1e-9)
+    lost = -gain[gain < 0].sum()
+    if best.startswith("narrow"):
+        kind = Kind.BREADTH_CHANGE
+    elif best.startswith(("fresh", "up3")) and lost < gain[gain > 0].sum():
+        kind = Kind.NEW_INTEREST if concentrated else Kind.BREADTH_CHANGE
+    elif _drifts(by_week, age):
+        kind = Kind.DRIFT
+    else:
+        kind = Kind.SWITCH
+    weeks = moved.weekly.shape[1]
+    events = state.events[place].reshape(weeks, -1).sum(axis=1)
+    facts = {
+        "actions_now": float(events[:age].mean()),
+        "actions_before": float(events[age:].mean()) if age < weeks else float(events.mean()),
+        "breadth_now": _breadth(now),
+        "breadth_before": _breadth(before),
+    }
+    return kind, age, facts
+
+
+def _drifts(by_week: Floats, age: int) -> bool:
+    """The new mix came in slowly: its evidence still grows week by week."""
+    if age < _DRIFT_WEEKS:
+        return False
+    z, p = mann_kendall(by_week[None, :age][:, ::-1])
+    return bool(z[0] > 0 and p[0] < _DRIFT_P)
+
+
+def _breadth(share: Floats) -> float:
+    """Categories that would give this entropy if all were used alike."""
+    told = share[share > 0]
+    return float(np.exp(-(told * np.log(told)).sum() / max(told.sum(), 1e-9))) if told.size else 0.0
+
+
+def _engagement(
+    state: ShardState, context: Context, place: int, single: Mapping[str, float]
+) -> tuple[Kind, int, dict[str, float]]:
+    best = min(single, key=lambda name: single[name])
+    seen, factor, level = (a[place] if a.ndim > 1 else a for a in weekly(state, context)["events"])
+    expected = level * np.cumsum(factor) / np.arange(1, factor.size + 1)
+    mean = np.cumsum(seen) / np.arange(1, seen.size + 1)
+    ages = np.arange(1, seen.size + 1)
+    log_ratio = np.log((mean + 0.1) / (expected + 0.1))
+    # The age at which the difference is largest in terms of its own noise.
+    clear = log_ratio * np.sqrt(ages) * (-1.0 if best.endswith("low") else 1.0)
+    age = int(np.argmax(clear)) + 1
+    idle_weeks = float(state.cohort.idle[place]) * state.days / 7
+    if best.endswith("high"):
+        kind = Kind.SURGE
+    elif idle_weeks >= _SILENT_WEEKS:
+        kind = Kind.CHURN_RISK
+        age = int(np.clip(np.floor(idle_weeks), 1, seen.size))
+    else:
+        kind = Kind.DROP
+    facts = {
+        "actions_now": float(mean[age - 1]),
+        "actions_before": float(level[age - 1]),
+        "ratio": float(mean[age - 1] / max(expected[age - 1], 1e-3)),
+        "idle_days": idle_weeks * 7,
+        "active_days": float(state.active[place].sum()),
+    }
+    return kind, age, facts
+
+
+def _shares(moved: _Moved, place: int) -> tuple[tuple[Share, ...], tuple[Share, ...]]:
+    mine = np.flatnonzero(moved.view.user == place)
+    order = mine[np.argsort(moved.gain[mine], kind="stable")]
+    falling = [r for r in order[:NAMED] if moved.gain[r] < 0]
+    rising = [r for r in order[::-1][:NAMED] if moved.gain[r] > 0]
+    return tuple(_share(moved, r) for r in falling), tuple(_share(moved, r) for r in rising)
+
+
+def _share(moved: _Moved, row: np.intp) -> Share:
+    return Share(int(moved.key[row]), float(moved.before[row]), float(moved.now[row]))
+
+
+def _votes(
+    tables: HeadTables, values: Mapping[str, float], single: Mapping[str, float], bucket: int
+) -> tuple[Evidence, ...]:
+    found = []
+    for k, name in enumerate(tables.statistics):
+        line = float(np.interp(np.log(VOTE_P), *_line(tables, bucket, k)))
+        p = single[name]
+        found.append(Evidence(name, values[name], line, p <= VOTE_P, p))
+    return tuple(sorted(found, key=lambda e: e.p_value or 0.0))
+
+
+def _line(tables: HeadTables, bucket: int, k: int) -> tuple[list[float], list[float]]:
+    last, slope = tables.single.quantiles[bucket, k, -1], tables.single.slopes[bucket, k]
+    return [np.log(VOTE_P) - 1, np.log(0.02)], [last + slope * (1 + np.log(0.02 / VOTE_P)), last]
+
+
+def _trend(state: ShardState, place: int) -> tuple[Evidence, ...]:
+    per_week = 7 // state.days
+    series = state.events[place].reshape(-1, per_week).sum(axis=1)[::-1].astype(np.float64)[None]
+    z, p = mann_kendall(series)
+    slope = float(sen_slope(series)[0])
+    note = f"Sen slope {slope:+.2f} actions a week, every week"
+    return (Evidence("mann_kendall", float(z[0]), 1.96, bool(p[0] < 0.05), float(p[0]), note),)
+
+
+def _history(state: ShardState, moved: _Moved, place: int, window: int) -> tuple[HistoryPoint, ...]:
+    mine = np.flatnonzero(moved.view.user == place)
+    telling = mine[np.argsort(-np.abs(moved.gain[mine]), kind="stable")][:_HISTORY_CATEGORIES]
+    points = []
+    for age, slot in enumerate(state.ring[:26]):
+        actions = int(state.events[place, age])
+        at = dict(zip(slot.rows.tolist(), slot.count[:, 1].tolist(), strict=True))
+        shares = tuple(
+            (int(moved.key[row]), min(1.0, at.get(int(row), 0) / max(actions, 1)))
+            for row in telling
+        )
+        points.append(HistoryPoint(window - age * state.days, float(actions), shares))
+    return tuple(reversed(points))

@@ -1,0 +1,96 @@
+"""Conformal tables: from a statistic to a p-value, by bucket of activity, measured on real users."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+# Upper tail probabilities at which quantiles are kept. Beyond the last the tail is exponential:
+# log likelihood ratios have such tails, and a few hundred values set its slope.
+LEVELS = np.array(
+    [0.999, 0.99, 0.97, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.25, 0.2, 0.15]
+    + [0.12, 0.1, 0.08, 0.06, 0.05, 0.04, 0.03, 0.025, 0.02]
+)
+_LOG_LEVELS = np.log(LEVELS)
+SMALLEST = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class TailTable:
+    """Quantiles of K statistics in B buckets.
+
+    Attributes
+    ----------
+    quantiles : float64[B, K, L]
+        At `LEVELS`, ascending along the last axis.
+    slopes : float64[B, K]
+        Mean excess over the last quantile.
+    """
+
+    quantiles: Floats
+    slopes: Floats
+
+    @classmethod
+    def fitted(cls, values: Floats, bucket: NDArray[np.integer], buckets: int) -> TailTable:
+        """Measure on unchanged users; values float64[n, K]. Thin buckets borrow from neighbours."""
+        count = values.shape[1]
+        quantiles = np.empty((buckets, count, LEVELS.size))
+        slopes = np.empty((buckets, count))
+        for b in range(buckets):
+            reach = 0
+            rows = bucket == b
+            while rows.sum() < 1000 and reach < buckets:
+                reach += 1
+                rows = np.abs(bucket.astype(int) - b) <= reach
+            some = values[rows]
+            quantiles[b] = np.quantile(some, 1.0 - LEVELS, axis=0).T
+            for k in range(count):
+                over = some[:, k] - quantiles[b, k, -1]
+                over = over[over > 0]
+                slopes[b, k] = max(float(over.mean()) if over.size else 0.0, 1e-3)
+        return cls(quantiles + np.arange(LEVELS.size) * 1e-9, slopes)
+
+    def log_p(self, values: Floats, bucket: NDArray[np.integer]) -> Floats:
+        """Log p-values, float64[n, K] (or [n] for one statistic given as [n, 1])."""
+        out = np.empty(values.shape)
+        order = np.argsort(bucket, kind="stable")
+        bounds = np.searchsorted(bucket[order], np.arange(self.quantiles.shape[0] + 1))
+        for b, (start, end) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+            rows = order[start:end]
+            if not rows.size:
+                continue
+            some = values[rows]
+            for k in range(values.shape[1]):
+                knots = self.quantiles[b, k]
+                inside = np.interp(some[:, k], knots, _LOG_LEVELS)
+                over = np.maximum(some[:, k] - knots[-1], 0.0) / self.slopes[b, k]
+                out[rows, k] = inside - over
+        return np.maximum(out, np.log(SMALLEST))
+
+    def to_facts(self) -> dict[str, Any]:
+        """Plain numbers for JSON."""
+        return {
+            "quantiles": _rounded(self.quantiles),
+            "slopes": _rounded(self.slopes),
+        }
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any]) -> TailTable:
+        """Inverse of `to_facts`."""
+        quantiles = np.asarray(facts["quantiles"]) + np.arange(LEVELS.size) * 1e-9
+        return cls(np.maximum.accumulate(quantiles, axis=-1), np.asarray(facts["slopes"]))
+
+
+def _rounded(values: Floats) -> Any:
+    return (
+        [float(f"{v:.5g}") for v in values] if values.ndim == 1 else [_rounded(v) for v in values]
+    )

@@ -1,0 +1,52 @@
+"""Mann-Kendall trend test with ties, and Sen's slope: drift against jump."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from swerve.domain.special import normal_sf
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+
+def mann_kendall(series: Floats) -> tuple[Floats, Floats]:
+    """Trend of many series at once.
+
+    Parameters
+    ----------
+    series : float64[n, T]
+        Oldest first.
+
+    Returns
+    -------
+    (float64[n], float64[n])
+        z with continuity correction, and the two-sided p. Variance corrected for ties: (T(T-1)
+        (2T+5) - sum t(t-1)(2t+5)) / 18 (Kendall 1975).
+    """
+    count, length = series.shape
+    score = np.zeros(count)
+    for lag in range(1, length):
+        score += np.sign(series[:, lag:] - series[:, :-lag]).sum(axis=1)
+    ordered = np.sort(series, axis=1)
+    ties = np.zeros(count)
+    run = np.ones(count)
+    for at in range(1, length + 1):
+        same = ordered[:, at] == ordered[:, at - 1] if at < length else np.zeros(count, np.bool_)
+        ties += np.where(same, 0.0, run * (run - 1) * (2 * run + 5))
+        run = np.where(same, run + 1, 1.0)
+    variance = (length * (length - 1) * (2 * length + 5) - ties) / 18
+    shifted = score - np.sign(score)
+    z = np.where(variance > 0, shifted / np.sqrt(np.maximum(variance, 1e-12)), 0.0)
+    return z, np.minimum(1.0, 2.0 * normal_sf(np.abs(z)))
+
+
+def sen_slope(series: Floats) -> Floats:
+    """Median slope of all pairs, float64[n]; quadratic in T, so for flagged subjects only."""
+    later, earlier = np.tril_indices(series.shape[1], -1)
+    slopes = (series[:, later] - series[:, earlier]) / (later - earlier)
+    return np.asarray(np.median(slopes, axis=1))

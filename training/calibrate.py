@@ -1,0 +1,199 @@
+"""Measure the shipped calibration tables on unchanged households of the training split.
+
+`python -m training.calibrate` rebuilds `swerve/calibration.json`. No label is used: the tables say
+how often unchanged users reach a statistic, per bucket of activity, and how often they would alarm.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from swerve.adapters.local_events import read_canonical
+from swerve.backtest import split_windows
+from swerve.domain.calibration import Calibration, HeadTables, soft_maximum
+from swerve.domain.candidate import Head
+from swerve.domain.counts import count_window
+from swerve.domain.detector import ACTIVITY, COLD_START_WEEKS, evidence_of
+from swerve.domain.population import Population
+from swerve.domain.profile import ShardState
+from swerve.domain.tables import TailTable
+from swerve.domain.totals import totals_of
+from swerve.domain.window import WindowSpec
+
+from training import panels
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+TABLES = Path(__file__).resolve().parents[1] / "layers/core/python/swerve/calibration.json"
+WARMUP_WEEKS = 12
+COOLDOWN_WEEKS = 8
+MIN_ACTIVE_WEEKS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class HeadDesign:
+    """What a head combines; chosen on the training and validation splits."""
+
+    statistics: tuple[str, ...]
+    edges: tuple[float, ...]
+    power: float
+    share: float
+
+
+DESIGN: Mapping[Head, HeadDesign] = {
+    Head.INTEREST: HeadDesign(
+        statistics=(
+            "person4",
+            "switch8",
+            "own3down_4",
+            "own3down_8",
+            "down3_8",
+            "up3_8",
+            "fresh_8",
+            "narrow_8",
+        ),
+        edges=(10, 25, 45, 75, 110, 160),
+        power=0.25,
+        share=0.65,
+    ),
+    Head.ENGAGEMENT: HeadDesign(
+        statistics=("events_low", "days_low", "events_high", "days_high"),
+        edges=(12, 30, 60, 100, 160, 250),
+        power=0.5,
+        share=0.35,
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """Evidence of a whole panel: float32[T, U] each, NaN where a user is not ready."""
+
+    days: int
+    evidence: Mapping[str, NDArray[np.float32]]
+
+
+def walk(folder: Path, zone: str, days: int) -> Walk:
+    """Walk a panel and keep every statistic of every ready user-window."""
+    spec = WindowSpec(7 if days == 7 else 1, zone)
+    events = read_canonical([folder / "EVENTS.csv.gz"], zone).events
+    population, state = Population.empty(spec), ShardState.empty(spec)
+    steps: list[tuple[NDArray[np.uint64], dict[str, NDArray[np.float64]], NDArray[np.bool_]]] = []
+    for window, inside in split_windows(events, spec):
+        counts = count_window(inside, spec, window)
+        totals, _ = totals_of(counts, state.cohort)
+        population, context, _ = population.advance(window, totals)
+        state = state.advance(counts, context)
+        if context.age < WARMUP_WEEKS * 7 // days or context.gap:
+            continue
+        ready = (window - state.first) // days >= COLD_START_WEEKS * 7 // days
+        steps.append((state.users, evidence_of(state, context), ready))
+    users = state.users
+    kept = {n: np.full((len(steps), users.size), np.nan, np.float32) for n in steps[0][1]}
+    for place, (known, evidence, ready) in enumerate(steps):
+        at = np.searchsorted(users, known)
+        for name, values in evidence.items():
+            kept[name][place, at] = np.where(ready, values, np.nan)
+    return Walk(days, kept)
+
+
+def tables_of(design: HeadDesign, head: Head, walks: Sequence[Walk]) -> HeadTables:
+    """Fit both layers of tables on weekly walks; alarms are added by `with_alarms`."""
+    edges = np.asarray(design.edges, np.float64)
+    activity, values = (_stacked(walks, name) for name in ((ACTIVITY[head],), design.statistics))
+    bucket = np.searchsorted(edges, activity[:, 0], side="right")
+    single = TailTable.fitted(values, bucket, edges.size + 1)
+    score = soft_maximum(-single.log_p(values, bucket), design.power)
+    combined = TailTable.fitted(score[:, None], bucket, edges.size + 1)
+    return HeadTables(design.statistics, edges, design.power, single, combined, {}, design.share)
+
+
+def log_p_of(tables: HeadTables, head: Head, walked: Walk) -> NDArray[np.float64]:
+    """Log p of the head, float64[T, U]; 0 where not ready."""
+    shape = walked.evidence[ACTIVITY[head]].shape
+    flat = {n: np.nan_to_num(v.reshape(-1).astype(float)) for n, v in walked.evidence.items()}
+    ready = np.isfinite(walked.evidence[ACTIVITY[head]]).reshape(-1)
+    _, log_p = tables.log_p(flat, tables.bucket(flat[ACTIVITY[head]]))
+    return np.where(ready, log_p, 0.0).reshape(shape)
+
+
+def alarm_rate(
+    log_p: NDArray[np.float64], limit: float, days: int, ready: NDArray[np.bool_]
+) -> float:
+    """Alarms per 1,000 user-weeks below a limit, each user at most once in the cool-down."""
+    cooldown = COOLDOWN_WEEKS * 7 // days
+    free_from = np.zeros(log_p.shape[1], np.int64)
+    alarms = 0
+    for t in range(log_p.shape[0]):
+        fired = (log_p[t] <= limit) & (free_from <= t)
+        alarms += int(fired.sum())
+        free_from[fired] = t + cooldown
+    return 1000.0 * alarms / (ready.sum() * days / 7)
+
+
+def with_alarms(tables: HeadTables, head: Head, walks: Sequence[Walk]) -> HeadTables:
+    """Measure how often unchanged users alarm at each p.
+
+    Rates are read where there are at least 40 alarms; below, alarms fall in proportion to p.
+    """
+    limits = np.log(np.geomspace(1e-5, 0.2, 45))
+    curves = dict(tables.alarms)
+    for days in {w.days for w in walks}:
+        some = [w for w in walks if w.days == days]
+        log_p = [log_p_of(tables, head, w) for w in some]
+        ready = [np.isfinite(w.evidence[ACTIVITY[head]]) for w in some]
+        weeks = sum(r.sum() for r in ready) * days / 7
+        rates = np.array(
+            [
+                sum(
+                    alarm_rate(p, limit, days, r) * r.sum() * days / 7
+                    for p, r in zip(log_p, ready, strict=True)
+                )
+                / weeks
+                for limit in limits
+            ]
+        )
+        enough = rates * weeks / 1000 >= 40
+        first = int(np.argmax(enough))
+        log_rate = np.log(np.maximum(rates, 1e-12))
+        log_rate[:first] = log_rate[first] + limits[:first] - limits[first]
+        curves[days] = (np.round(limits, 5), np.round(np.maximum.accumulate(log_rate), 5))
+    return replace(tables, alarms=curves)
+
+
+def _stacked(walks: Sequence[Walk], names: tuple[str, ...]) -> NDArray[np.float64]:
+    parts = []
+    for walked in walks:
+        flat = np.stack([walked.evidence[n].reshape(-1) for n in names], axis=1)
+        parts.append(flat[np.isfinite(flat[:, 0])])
+    return np.concatenate(parts).astype(np.float64)
+
+
+def main() -> None:
+    """Rebuild the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=TABLES)
+    parser.add_argument("--panels", type=Path, default=panels.PANELS)
+    parser.add_argument("--daily", action="store_true", help="also measure daily windows (slow)")
+    options = parser.parse_args()
+    folder = panels.real_panel(
+        "train", "unchanged", 0, options.panels, min_active_weeks=MIN_ACTIVE_WEEKS
+    )
+    zone = "America/New_York"
+    walks = [walk(folder, zone, 7)]
+    heads = {head: tables_of(design, head, walks) for head, design in DESIGN.items()}
+    if options.daily:
+        walks.append(walk(folder, zone, 1))
+    heads = {head: with_alarms(tables, head, walks) for head, tables in heads.items()}
+    options.out.write_text(Calibration(heads).to_json() + "\n")
+
+
+if __name__ == "__main__":
+    main()
