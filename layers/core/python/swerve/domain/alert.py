@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from swerve.domain import text_en, text_zh
 from swerve.domain.actions import actions_of
 from swerve.domain.candidate import Candidate, Head, Kind, Level
-from swerve.domain.lint import clean
+from swerve.domain.lint import clean, clean_path
 from swerve.domain.reliability import Reliability
 from swerve.domain.window import WEEK_DAYS, WindowSpec
 
@@ -270,7 +270,7 @@ def _window(candidate: Candidate, spec: WindowSpec) -> dict[str, str]:
 
 def _share(share: Share, names: Mapping[int, str]) -> dict[str, Any]:
     return {
-        "category": clean(names.get(share.category, "")) or f"#{share.category:016x}",
+        "category": clean_path(names.get(share.category, "")) or f"#{share.category:016x}",
         "name": _name(share.category, names),
         "share": share.now,
         "was": share.before,

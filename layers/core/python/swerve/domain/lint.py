@@ -13,6 +13,7 @@ import unicodedata
 SUBJECT_CHARACTERS = 99
 EMAIL_COLUMNS = 76
 NAME_CHARACTERS = 40
+PATH_CHARACTERS = 128
 # SNS: message and attributes together at most 256 KiB.
 MESSAGE_BYTES = 240 * 1024
 HIDDEN = "(hidden)"
@@ -42,7 +43,14 @@ def clean(name: str, limit: int = NAME_CHARACTERS) -> str:
         for character in text
         if character.isspace() or unicodedata.category(character) not in _DROPPED_CATEGORIES
     )
-    return shorten(defang(mask(" ".join(kept.split()))), limit)
+    shown = " ".join(kept.split())
+    # A name of digits alone is the source's own id of a category or item.
+    return shorten(shown if shown.isdigit() else defang(mask(shown)), limit)
+
+
+def clean_path(path: str) -> str:
+    """Clean every part of a category path `a/b/c`."""
+    return "/".join(clean(part, PATH_CHARACTERS) for part in path.split("/") if part.strip())
 
 
 def mask(text: str) -> str:
