@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - typer reads the annotations at run time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from swerve.adapters.clock import SystemClock
-from swerve.adapters.files import LocalFiles
-from swerve.check import CheckDeps, Checked
-from swerve.check import check as check_file
-from swerve.domain.source import Source, parse_source
 from swerve.errors import SwerveError
 from swerve.receipt import Status, bad_rows_text, lines_of
-from swerve.settings import Settings
-from swerve.sources import bundled_sources
+
+if TYPE_CHECKING:
+    from swerve.check import Checked
+    from swerve.domain.source import Source
 
 
 def check(
@@ -35,6 +32,13 @@ def check(
 
     [dim]Example:[/dim]  swerve check export.csv.gz --time-zone Asia/Shanghai
     """
+    from swerve.adapters.clock import SystemClock
+    from swerve.adapters.files import LocalFiles
+    from swerve.check import CheckDeps
+    from swerve.check import check as check_file
+    from swerve.settings import Settings
+    from swerve.sources import bundled_sources
+
     sources = [*bundled_sources(), *([_own(adapter)] if adapter else [])]
     settings = Settings(time_zone=time_zone, window="1d")
     deps = CheckDeps(settings, LocalFiles(), SystemClock(), sources)
@@ -49,6 +53,8 @@ def check(
 
 
 def _own(path: Path) -> Source:
+    from swerve.domain.source import parse_source
+
     try:
         return parse_source(path.read_text("utf-8"), path.name)
     except ValueError as wrong:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import errno
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path  # noqa: TC003 - typer reads annotations when it runs
 from typing import Annotated, Any
 
 import typer
 from swerve.errors import SwerveError
 from typer.core import TyperGroup
+
+from cli.backtest import backtest
+from cli.check import check
+from cli.training import evaluate, export, train, tune
 
 LOCAL = "Try it here"
 FILES = "Files"
@@ -178,6 +180,23 @@ def upload(
     typer.echo("Next: swerve watch | swerve receipt KEY")
 
 
+@app.command(rich_help_panel=FILES)
+def receipt(
+    key: Annotated[str, typer.Argument(help="The uploaded key, from events/ on.")],
+    stack: StackName = None,
+) -> None:
+    """Say what became of an uploaded file: rows taken, rows refused and why.
+
+    [dim]Example:[/dim]  swerve receipt events/source=shop/monday.csv
+    """
+    from swerve.receipt import lines_of
+
+    from cli.receipt import newest_receipt
+    from cli.stack import open_stack
+
+    typer.echo("\n".join(lines_of(newest_receipt(open_stack(stack).data, key))))
+
+
 @app.command(rich_help_panel=LOOK)
 def watch(
     once: Annotated[bool, typer.Option("--once", help="Look once and stop.")] = False,
@@ -330,17 +349,10 @@ def empty_uploads(
     opened.session.resource("s3").Bucket(bucket).object_versions.delete()
 
 
-for module, names, panel in (
-    ("check", ("check",), FILES),
-    ("receipt", ("receipt",), FILES),
-    ("backtest", ("backtest",), OFFLINE),
-    ("training", ("train", "tune", "export", "evaluate"), OFFLINE),
-):
-    if find_spec(f"cli.{module}"):
-        for name in names:
-            command = getattr(import_module(f"cli.{module}"), name, None)
-            if command:
-                app.command(rich_help_panel=panel)(command)
+app.command(rich_help_panel=FILES)(check)
+app.command(rich_help_panel=OFFLINE)(backtest)
+for offline in (train, tune, export, evaluate):
+    app.command(rich_help_panel=OFFLINE)(offline)
 
 
 if __name__ == "__main__":
