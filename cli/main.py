@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from pathlib import Path  # noqa: TC003 - typer reads annotations when it runs
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
