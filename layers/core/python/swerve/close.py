@@ -247,7 +247,7 @@ def _by_window(deps: CloseDeps, run: Run, shard: int) -> Iterator[tuple[int, lis
         if due != window:
             yield due, []
             continue
-        yield due, [p for p in partials if p.batch_id in run.batches]
+        yield due, [p for p in partials if due in run.batches.get(p.batch_id, ())]
         window, partials = next(groups, (None, iter(())))
 
 

@@ -1,0 +1,60 @@
+"""Score: the tasks of the close workflow, and early notices from the score queue."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities import batch
+from swerve import close, early, plan
+from swerve.adapters import aws, detection
+from swerve.adapters.clock import SystemClock
+from swerve.domain.alert import StackFacts
+from swerve.run import CloseDeps
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+
+TASKS: dict[str, Any] = {
+    "merge": close.merge,
+    "population": close.population,
+    "score": close.score,
+    "calibrate": close.calibrate,
+}
+
+logger = Logger(service="score")
+metrics = Metrics(namespace="Swerve", service="score")
+processor = batch.BatchProcessor(batch.EventType.SQS, raise_on_entire_batch_failure=False)
+
+
+@cache
+def build() -> tuple[CloseDeps, early.EarlyDeps]:
+    """Make everything that the tasks need, once a container."""
+    of, clock = aws.settings(), SystemClock()
+    windows, data, facts = aws.windows(of), aws.data(of), StackFacts.of(of)
+    closing = CloseDeps(of, windows, data, clock, detection.detector(of))
+    alerts, queue = aws.alerts(of), aws.notify_queue(of)
+    return closing, early.EarlyDeps(of, windows, data, alerts, queue, clock, facts)
+
+
+def look(record: SQSRecord) -> None:
+    """Look at the open windows of one shard."""
+    told = early.notice(build()[1], json.loads(record.body)["shard"])
+    metrics.add_metric("EarlyNotices", MetricUnit.Count, told)
+
+
+@metrics.log_metrics
+def handler(event: dict[str, Any], context: Any) -> Any:
+    """Entry of the function: messages of the score queue, or one task of the workflow."""
+    if "Records" in event:
+        return batch.process_partial_response(event, look, processor, context)
+    logger.info("task", extra=event)
+    deps, _ = build()
+    if event["task"] == "plan":
+        return plan.plan(deps, event["owner"], event["waits"])
+    where = [event[name] for name in ("run", "shard") if name in event]
+    TASKS[event["task"]](deps, *where)
+    return {}
