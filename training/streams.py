@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
+from swerve.backtest import split_windows
 from swerve.domain.behaviour import behaviour_named
 from swerve.domain.counts import count_window
 from swerve.domain.event import Events
@@ -69,18 +70,12 @@ def to_events(frame: pd.DataFrame) -> Events:
 
 def frames(events: Events, spec: WindowSpec) -> Iterator[tuple[UserFrame, NDArray[np.uint64]]]:
     """Each window of a shop in turn, with the users of its rows."""
-    windows = spec.window_of(events.time_ms)
-    order = np.argsort(windows, kind="stable")
-    first, last = int(windows.min()), int(windows.max())
-    starts = np.arange(first, last + 2 * spec.days, spec.days)
-    edges = np.searchsorted(windows[order], starts)
     population, state = Population.empty(spec), ShardState.empty(spec)
-    for index, window in enumerate(starts[:-1]):
-        rows = order[edges[index] : edges[index + 1]]
-        counts = count_window(events.take(rows), spec, int(window))
-        totals, cohort = totals_of(counts, state.cohort)
-        population, context, _ = population.advance(int(window), totals)
-        state = state.advance(counts, context, cohort)
+    for window, inside in split_windows(events, spec):
+        counts = count_window(inside, spec, window)
+        totals, _ = totals_of(counts, state.cohort)
+        population, context, _ = population.advance(window, totals)
+        state = state.advance(counts, context)
         yield frame_of(state, counts, context), state.users
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 from functools import cache
+from hashlib import blake2b
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from benchmarks.detection import peers, peers_slow, shop
-from benchmarks.detection.harness import alarms, threshold, told_outcomes
+from benchmarks.detection import harness, peers, peers_slow, shop
 from training.evaluate import false_discoveries, outcomes, ratio_of_recalls, summarise
 from training.panels import household_panel, real_panel, simulated_panel
 from training.progress import Progress
@@ -19,7 +21,6 @@ from training.runs import backtest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from training.evaluate import Report
 
@@ -46,6 +47,7 @@ SLOW: dict[str, Callable[..., Any]] = {
     "rrcf CoDisp": peers_slow.rrcf_codisp,
     "the article's LSTM + IQR": peers_slow.article_lstm,
 }
+PEERS = FAST | SLOW
 FITTED = {peers.ecod, peers.isolation_forest}
 STRONGEST = "Jensen-Shannon, null-corrected"
 
@@ -106,7 +108,7 @@ def wide(setup: Setup) -> str:
     panels = [setup.panel("wide", seed) for seed in range(setup.seeds)]
     users = {OURS: _ours(setup, panels, 1.0)}
     fast = ("Jensen-Shannon, null-corrected", "ruptures split gain (rbf)", "PyOD IForest")
-    users |= _peers(setup, panels, 1.0, {name: FAST[name] for name in fast}, {})
+    users |= _peers(setup, panels, 1.0, fast)
     reports = {name: summarise(table, 1.0) for name, (table, _) in users.items()}
     kinds = sorted(reports[OURS].recall8)
     head = "| kind | " + " | ".join(reports) + " | Swerve @4 |\n|---|" + "---|" * (len(reports) + 1)
@@ -223,32 +225,42 @@ def _unchanged(panels: Path) -> shop.Shop:
 
 
 def _peers(
-    setup: Setup,
-    panels: list[Path],
-    budget: float,
-    fast: dict[str, Callable[..., Any]] | None = None,
-    slow: dict[str, Callable[..., Any]] | None = None,
+    setup: Setup, panels: list[Path], budget: float, names: tuple[str, ...] | None = None
 ) -> dict[str, tuple[pd.DataFrame, str]]:
     if not setup.peers:
         return {}
     told = {}
-    fast, slow = FAST if fast is None else fast, SLOW if slow is None else slow
-    controls = _unchanged(setup.panels)
-    shops = [shop.read(panel) for panel in panels]
-    for name, peer in (fast | slow).items():
-        extra = (controls,) if peer in FITTED else ()
-        started = time.process_time()
-        limit = threshold(peer(controls, *extra), budget).limit
-        used = shops if name in fast else shops[: setup.slow_seeds]
-        tables = [
-            told_outcomes(panel, one, alarms(peer(one, *extra), limit))
-            for panel, one in zip(panels, used, strict=False)
-        ]
-        seconds = (time.process_time() - started) / (len(used) + 1)
-        told[name] = (
-            pd.concat(tables, ignore_index=True),
-            f"{len(used)}, {seconds:.1f} s a panel",
-        )
+    for name in PEERS if names is None else names:
+        used = panels[: setup.slow_seeds] if name in SLOW else panels
+        tables = _one_peer(setup, name, used, budget)
+        seconds = tables["seconds"].iloc[0]
+        told[name] = (tables, f"{len(used)}, {seconds:.1f} s a panel")
+    return told
+
+
+def _one_peer(setup: Setup, name: str, panels: list[Path], budget: float) -> pd.DataFrame:
+    """Outcomes of a peer on some panels; kept until the code of the peers changes."""
+    sources = (peers, peers_slow, harness, shop)
+    code = "".join(Path(str(module.__file__)).read_text() for module in sources)
+    what = json.dumps([code, name, [panel.name for panel in panels], budget])
+    kept = setup.panels / "peers" / f"{blake2b(what.encode(), digest_size=12).hexdigest()}.parquet"
+    if kept.exists():
+        return pd.read_parquet(kept)
+    peer, controls = PEERS[name], _unchanged(setup.panels)
+    extra = (controls,) if peer in FITTED else ()
+    started = time.process_time()
+    limit = harness.threshold(peer(controls, *extra), budget).limit
+    tables = []
+    with Progress(name, len(panels)) as progress:
+        for panel in panels:
+            one = shop.read(panel)
+            fired = harness.alarms(peer(one, *extra), limit)
+            tables.append(harness.told_outcomes(panel, one, fired))
+            progress.step(panel.name)
+    seconds = (time.process_time() - started) / (len(panels) + 1)
+    told = pd.concat(tables, ignore_index=True).assign(seconds=seconds)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    told.to_parquet(kept)
     return told
 
 

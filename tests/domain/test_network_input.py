@@ -40,9 +40,9 @@ def walked(events: Events, spec: WindowSpec, windows: int):
     of_event = spec.window_of(events.time_ms)
     for window in range(MONDAY, MONDAY + windows * spec.days, spec.days):
         counts = count_window(events.take(of_event == window), spec, window)
-        totals, cohort = totals_of(counts, state.cohort)
+        totals, _ = totals_of(counts, state.cohort)
         population, context, _ = population.advance(window, totals)
-        state = state.advance(counts, context, cohort)
+        state = state.advance(counts, context)
         yield frame_of(state, counts, context)
 
 
