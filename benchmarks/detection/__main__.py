@@ -1,7 +1,7 @@
 """`python -m benchmarks.detection`: our system and its peers in one harness; docs/benchmarks.md.
 
 Validation users by default. The locked test split only with `--open-test WHY`, which is counted in
-`openings.json`. Needs `pip install -e .[local,training] ruptures river rrcf pyod "setuptools<81"`.
+`openings.json`. Needs `pip install -e '.[local,training,benchmark]'`.
 """
 
 from __future__ import annotations
