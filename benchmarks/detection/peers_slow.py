@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _TOP = 15
 _LAST = 8
 _WARMUP = 12
+_PENALTIES = (4.0, 3.0, 2.5, 2.0, 1.7, 1.4, 1.2, 1.0, 0.8)
 
 
 def signal(shop: Shop) -> NDArray[np.float64]:
@@ -59,21 +60,45 @@ def ruptures_window(shop: Shop) -> NDArray[np.float64]:
 
 
 def ruptures_pelt(shop: Shop) -> NDArray[np.float64]:
-    """The largest penalty at which PELT (rbf) still breaks inside the last 8 weeks."""
+    """The largest penalty at which PELT (rbf) still breaks inside the last 8 weeks.
+
+    PELT is exact, so what it says of every prefix is one run of optimal partitioning on ruptures'
+    costs; the last prefix of the first user is checked against the package.
+    """
     from ruptures import Pelt
+    from ruptures.costs import CostRbf
 
     score = np.full(shop.days.shape, -np.inf)
     for user, line in enumerate(signal(shop)):
-        gamma = _gamma(line)
-        for t in range(_WARMUP, line.shape[0]):
-            fitted = Pelt(model="rbf", params={"gamma": gamma}, min_size=2, jump=1)
-            fitted.fit(line[: t + 1])
-            for penalty in (4.0, 3.0, 2.0, 1.5, 1.0, 0.7):
-                breaks = fitted.predict(pen=penalty)[:-1]
-                if breaks and breaks[-1] > t + 1 - _LAST:
-                    score[user, t] = penalty
-                    break
+        gamma, weeks = _gamma(line), line.shape[0]
+        error = CostRbf(gamma=gamma).fit(line).error
+        cost = np.full((weeks + 1, weeks + 1), np.inf)
+        for start in range(weeks - 1):
+            for end in range(start + 2, weeks + 1):
+                cost[start, end] = error(start, end)
+        for penalty in _PENALTIES:
+            last = _last_breaks(cost, penalty)
+            told = last[_WARMUP + 1 :] > np.arange(_WARMUP + 1, weeks + 1) - _LAST
+            row = score[user, _WARMUP:]
+            row[told] = np.maximum(row[told], penalty)
+        if user == 0:
+            fitted = Pelt(model="rbf", params={"gamma": gamma}, min_size=2, jump=1).fit(line)
+            breaks = fitted.predict(pen=penalty)[:-1]
+            assert last[weeks] == (breaks[-1] if breaks else 0)
     return score
+
+
+def _last_breaks(cost: NDArray[np.float64], penalty: float) -> NDArray[np.int64]:
+    """Last break of the best partition of every prefix (0: none), segments of two weeks or more."""
+    weeks = cost.shape[0] - 1
+    best = np.full(weeks + 1, np.inf)
+    best[0] = -penalty
+    last = np.zeros(weeks + 1, np.int64)
+    for end in range(2, weeks + 1):
+        total = best[:end] + cost[:end, end] + penalty
+        last[end] = int(np.argmin(total))
+        best[end] = total[last[end]]
+    return last
 
 
 def _gamma(line: NDArray[np.float64]) -> float:

@@ -40,9 +40,9 @@ FAST: dict[str, Callable[..., Any]] = {
     "PyOD IForest": peers.isolation_forest,
     "ruptures split gain (rbf)": peers_slow.ruptures_split,
     "ruptures window (rbf)": peers_slow.ruptures_window,
+    "ruptures PELT (rbf)": peers_slow.ruptures_pelt,
 }
 SLOW: dict[str, Callable[..., Any]] = {
-    "ruptures PELT (rbf)": peers_slow.ruptures_pelt,
     "river KSWIN": peers.kswin,
     "rrcf CoDisp": peers_slow.rrcf_codisp,
     "the article's LSTM + IQR": peers_slow.article_lstm,
