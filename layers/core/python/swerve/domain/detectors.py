@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 GROUP = "users_with_same_move"
 _EARLY = "early_"
+_UP, _DOWN = frozenset({"surge"}), frozenset({"drop", "churn_risk"})
 _TRAILING_WEEKS = re.compile(r"^(?P<stem>.+?)_?(?P<weeks>\d+)w?$")
 
 
@@ -157,6 +158,12 @@ def words_of(name: str, language: str) -> Words:
     if english:
         return _in(found["stem"], f", last {weeks} week{'s' if weeks > 1 else ''}", english=True)
     return _in(found["stem"], f"（最近{weeks}周）", english=False)
+
+
+def speaks_of(name: str, kind: str) -> bool:
+    """Whether a detector looks for such a change: who looks for more says nothing of a drop."""
+    opposite = {"_high": _DOWN, "_low": _UP}
+    return not any(name.endswith(side) and kind in kinds for side, kinds in opposite.items())
 
 
 def compares_with_usual(name: str) -> bool:

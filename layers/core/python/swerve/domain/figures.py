@@ -7,12 +7,15 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from swerve.domain.detectors import GROUP
+from swerve.domain.detectors import GROUP, speaks_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TINY_SHARE = 0.005
+MAIN_SHARE = 0.2
+SEASONAL = 0.15
+RAREST = 100_000  # rarer chances are beyond what the calibration has seen
 REASONS = 5  # lines of evidence in a mail; the page has them all
 
 
@@ -43,14 +46,19 @@ def times(ratio: float) -> str:
 
 
 def one_in(p_value: float) -> str:
-    """How many chances a p-value is one of, two significant digits.
+    """How many chances a p-value is one of, two significant digits, at most `RAREST`.
 
     Examples
     --------
     >>> one_in(3.1e-4), one_in(0.0)
-    ('3,200', '1,000,000,000')
+    ('3,200', '100,000')
     """
-    return f"{_two_digits(1 / max(p_value, 1e-9)):,}"
+    return f"{_two_digits(min(1 / max(p_value, 1e-9), RAREST)):,}"
+
+
+def is_rarest(p_value: float) -> bool:
+    """Whether the chance is smaller than `one_in` can say."""
+    return p_value * RAREST < 1
 
 
 def score_of(p_value: float) -> float:
@@ -119,10 +127,41 @@ def parse_day(text: str) -> date:
     return date.fromisoformat(text[:10])
 
 
+def heard(payload: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Evidence that speaks of this kind of change, the votes for it first."""
+    spoken = [e for e in payload["evidence"] if speaks_of(e["detector"], payload["kind"])]
+    return sorted(spoken, key=lambda evidence: not evidence["vote"])
+
+
 def votes(payload: Mapping[str, Any]) -> tuple[int, int]:
     """(detectors that vote for the alert, detectors heard)."""
-    heard = payload["evidence"]
-    return sum(found["vote"] for found in heard), len(heard)
+    spoken = heard(payload)
+    return sum(found["vote"] for found in spoken), len(spoken)
+
+
+def moved(payload: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Shares that tell of this kind of change, gained before lost."""
+    sides = {"surge": ("to",), "drop": ("from",), "churn_risk": ()}.get(
+        payload["kind"], ("to", "from")
+    )
+    change = payload["change"]
+    return [change[side] for side in sides if "share" in change[side]]
+
+
+def is_main(payload: Mapping[str, Any]) -> bool:
+    """Whether the categories of a switch were and are main interests of the subject."""
+    change = payload["change"]
+    return bool(
+        change["from"].get("was", 0) >= MAIN_SHARE and change["to"].get("share", 0) >= MAIN_SHARE
+    )
+
+
+def is_seasonal(facts: Mapping[str, float]) -> bool:
+    """Whether the ratio differs from now / before, as the shop's own season is divided out."""
+    if not facts.get("actions_before") or not facts.get("ratio"):
+        return False
+    plain = facts["actions_now"] / facts["actions_before"]
+    return abs(plain / facts["ratio"] - 1) > SEASONAL
 
 
 def is_group(payload: Mapping[str, Any]) -> bool:

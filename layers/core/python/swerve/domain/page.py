@@ -9,7 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from swerve.domain.charts import activity_chart, score_chart, share_chart
-from swerve.domain.figures import number, percent
+from swerve.domain.figures import heard, number, percent
 from swerve.domain.texts import texts
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def _why(payload: Mapping[str, Any], words: Texts, said: Mapping[str, str]) -> s
         f'<td class="n">{number(found["value"])}</td>'
         f'<td class="n">{number(found["threshold"])}</td>'
         f"<td>{said['yes'] if found['vote'] else said['no']}</td></tr>"
-        for found in sorted(payload["evidence"], key=lambda e: not e["vote"])
+        for found in heard(payload)
     )
     return (
         f"<h2>{said['why']}</h2><table><tr><th>{said['detector']}</th>"

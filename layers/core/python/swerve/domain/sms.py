@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from swerve.domain import text_en, text_zh
+from swerve.domain.figures import percent
 from swerve.domain.lint import shorten
-from swerve.domain.texts import texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -57,10 +58,10 @@ def _variants(payload: Mapping[str, Any], language: str) -> Iterator[str]:
     no_action = {**payload, "actions": []}
     for shown in (payload, no_action):
         for limit in _NAME_LIMITS:
-            text = texts(language).sms(_with_short_names(shown, limit))
+            text = _LINES[language](_with_short_names(shown, limit))
             yield f"{text} {link}".rstrip()
-    yield texts(language).sms(_with_short_names(payload, _NAME_LIMITS[-2]))
-    yield texts(language).sms(_with_short_names(no_action, _NAME_LIMITS[-1]))
+    yield _LINES[language](_with_short_names(payload, _NAME_LIMITS[-2]))
+    yield _LINES[language](_with_short_names(no_action, _NAME_LIMITS[-1]))
 
 
 def _with_short_names(payload: Mapping[str, Any], limit: int) -> dict[str, Any]:
@@ -92,3 +93,38 @@ def _shorten_in(text: str, names: set[str], limit: int) -> str:
     for name in sorted(names, key=len, reverse=True):
         text = text.replace(name, shorten(name, limit))
     return text
+
+
+def _english(payload: Mapping[str, Any]) -> str:
+    change = payload["change"]
+    severity = text_en.SEVERITY[payload["severity"]]
+    text = f"{text_en.kind_title(payload)} {severity}: {text_en.headline(payload)}"
+    text = text.replace(" -> ", ">")
+    if payload["kind"] in {"switch", "new_interest", "drift"} and "share" in change["to"]:
+        text += f" ({percent(change['to']['share'])}, was {percent(change['to']['was'])})"
+    if payload["confidence_basis"] == "backtest":
+        text += f", {percent(payload['confidence'])} sure"
+    prefix = {"withdrawn": "WITHDRAWN. ", "updated": "Update. ", "resolved": "ENDED. "}
+    text = prefix.get(payload["status"], "") + text + "."
+    if payload["status"] in {"open", "updated"} and payload["actions"]:
+        text += f" Act: {payload['actions'][0]['text'][text_en.LANGUAGE]}"
+    return text
+
+
+def _chinese(payload: Mapping[str, Any]) -> str:
+    change = payload["change"]
+    text = f"【{text_zh.kind_title(payload)}】{text_zh.headline(payload, short=True)}".replace(
+        " → ", "→"
+    )
+    if payload["kind"] in {"switch", "new_interest", "drift"} and "share" in change["to"]:
+        text += f" {percent(change['to']['was'])}→{percent(change['to']['share'])}"
+    if payload["confidence_basis"] == "backtest":
+        text += f"，置信{percent(payload['confidence'])}"
+    prefix = {"withdrawn": "撤回", "updated": "更新", "resolved": "结束"}
+    text = prefix.get(payload["status"], "") + text
+    if payload["status"] in {"open", "updated"} and payload["actions"]:
+        text += f"，{payload['actions'][0]['text'][text_zh.LANGUAGE].removesuffix('。')}"
+    return text
+
+
+_LINES = {"en": _english, "zh-CN": _chinese}

@@ -8,8 +8,13 @@ from swerve.domain.detectors import GROUP, compares_with_usual, words_of
 from swerve.domain.figures import (
     REASONS,
     fall,
+    heard,
     is_group,
+    is_main,
+    is_rarest,
+    is_seasonal,
     local,
+    moved,
     number,
     number_of,
     one_in,
@@ -200,7 +205,7 @@ def when(payload: Mapping[str, Any], now_ms: int) -> list[str]:
 
 def sure(payload: Mapping[str, Any]) -> list[str]:
     """How far to trust it, and what that number means."""
-    agree, heard = votes(payload)
+    agree, asked = votes(payload)
     noun, span = _NOUNS[payload["level"]], _span(payload)
     stack = payload["stack"]
     budget = (
@@ -218,16 +223,17 @@ def sure(payload: Mapping[str, Any]) -> list[str]:
             f"{percent(backtest['changed_share'])} of users changed)."
         )
     else:
+        fewer = "fewer than " if is_rarest(payload["p_value"]) else ""
         first = (
-            f"By chance alone, an unchanged {noun} looks this unusual in 1 of "
+            f"By chance alone, an unchanged {noun} looks this unusual in {fewer}1 of "
             f"{one_in(payload['p_value'])} {span}s. {budget}"
         )
-    return [first + (f" {agree} of {heard} detectors agree." if heard > 1 else "")]
+    return [first + (f" {agree} of {asked} detectors agree." if asked > 1 else "")]
 
 
 def why(payload: Mapping[str, Any]) -> list[str]:
     """Evidence, one line a detector, the strongest votes first."""
-    ranked = sorted(payload["evidence"], key=lambda found: not found["vote"])
+    ranked = heard(payload)
     lines = [_reason(found) for found in ranked[:REASONS]]
     more = len(ranked) - REASONS
     return lines if more <= 0 else [*lines, f"{more} more on the page below"]
@@ -264,22 +270,6 @@ def footer(payload: Mapping[str, Any]) -> str:
     )
 
 
-def sms(payload: Mapping[str, Any]) -> str:
-    """One line without a link."""
-    change = payload["change"]
-    text = f"{kind_title(payload)} {SEVERITY[payload['severity']]}: {headline(payload)}"
-    text = text.replace(" -> ", ">")
-    if payload["head"] == "interest" and "share" in change["to"]:
-        text += f" ({percent(change['to']['share'])}, was {percent(change['to']['was'])})"
-    if payload["confidence_basis"] == "backtest":
-        text += f", {percent(payload['confidence'])} sure"
-    prefix = {"withdrawn": "WITHDRAWN. ", "updated": "Update. ", "resolved": "ENDED. "}
-    text = prefix.get(payload["status"], "") + text + "."
-    if payload["status"] in {"open", "updated"} and payload["actions"]:
-        text += f" Act: {payload['actions'][0]['text'][LANGUAGE]}"
-    return text
-
-
 def _who_short(payload: Mapping[str, Any], *, short: bool = False) -> str:
     if is_group(payload):
         return f"{payload['subject'].get('members', 0):,} users"
@@ -297,13 +287,17 @@ def _span(payload: Mapping[str, Any]) -> str:
 
 
 def _sentence(payload: Mapping[str, Any]) -> str:  # noqa: PLR0911 - a case a kind
-    change, facts, level = payload["change"], payload["facts"], payload["level"]
-    before, after = change["from"].get("name"), change["to"].get("name")
     if is_group(payload):
         return _group_sentence(payload)
+    if payload["head"] == "engagement":
+        return _activity_sentence(payload)
+    change = payload["change"]
+    before, after = change["from"].get("name"), change["to"].get("name")
     match payload["kind"]:
-        case "switch" if before and after:
+        case "switch" if before and after and is_main(payload):
             return f"Main interest moved from {before} to {after}."
+        case "switch" if before and after:
+            return f"Interest moved from {before} to {after}, among others."
         case "switch":
             return "Main interests changed."
         case "new_interest":
@@ -312,18 +306,22 @@ def _sentence(payload: Mapping[str, Any]) -> str:  # noqa: PLR0911 - a case a ki
             return f"Interest moves slowly from {before} to {after}."
         case "drift":
             return "Interests move slowly."
-        case "breadth_change":
+        case _:
             wider = change.get("delta_pct", 0) >= 0
             return f"Interests became {'broader' if wider else 'narrower'}."
-        case "surge":
-            level_of = (
-                f"is {times(facts['ratio'])}x normal" if "ratio" in facts else "is unusually high"
-            )
-        case _:
-            fell = fall(facts)
-            level_of = f"fell by {fell}%" if fell else "is unusually low"
-            if fell == "100":
-                level_of = "stopped"
+
+
+def _activity_sentence(payload: Mapping[str, Any]) -> str:
+    facts, level = payload["facts"], payload["level"]
+    if payload["kind"] == "surge":
+        level_of = (
+            f"is {times(facts['ratio'])}x normal" if "ratio" in facts else "is unusually high"
+        )
+    else:
+        fell = fall(facts)
+        level_of = f"fell by {fell}%" if fell else "is unusually low"
+        if fell == "100":
+            level_of = "stopped"
     if level == "user":
         return f"{'Activity' if payload['kind'] == 'surge' else 'All activity'} {level_of}."
     if level == "platform":
@@ -351,27 +349,29 @@ def _group_sentence(payload: Mapping[str, Any]) -> str:
 
 
 def _numbers(payload: Mapping[str, Any]) -> list[str]:
-    change, facts = payload["change"], payload["facts"]
+    facts = payload["facts"]
     lines = []
     if payload["head"] == "engagement" and "actions_now" in facts and "actions_before" in facts:
         lines.append(
             f"{number_of(facts['actions_before'])} -> {number_of(facts['actions_now'])} "
             "actions a week."
         )
+        if is_seasonal(facts) and payload["kind"] != "churn_risk":
+            lines.append("The shop's own season is divided out of the change.")
     if "breadth_now" in facts and payload["kind"] == "breadth_change":
         before = number_of(facts.get("breadth_before", 0.0))
         lines.append(f"In effect {before} -> {number_of(facts['breadth_now'])} categories.")
     if payload["level"] == "user" and facts.get("idle_days", 0) >= 7:
         span = _span(payload)
         lines.append(f"Last seen {facts['idle_days']:.0f} days before the end of the {span}.")
-    moved = [change[side] for side in ("to", "from") if "share" in change[side]]
-    if moved:
+    shares = moved(payload)
+    if shares:
         since = day(parse_day(payload["window"]["change_label"]))
         whose = _whose(payload)
-        first = f"{moved[0]['name']}: {_pair(moved[0])} of {whose} actions"
+        first = f"{shares[0]['name']}: {_pair(shares[0])} of {whose} actions"
         span = f"last {facts['now_days']:.0f} days" if "now_days" in facts else f"since {since}"
         lines.append(f"{first} ({span}, against the time before).")
-        lines += [f"{share['name']}: {_pair(share)}." for share in moved[1:]]
+        lines += [f"{share['name']}: {_pair(share)}." for share in shares[1:]]
     return lines
 
 
@@ -392,7 +392,7 @@ def _reason(found: Mapping[str, Any]) -> str:
     chance = f"{statistic}, {p_text(found['p_value'])}" if "p_value" in found else statistic
     bracket = f" ({chance.removeprefix(', ')})" if chance else ""
     vote = "" if found["vote"] else "; no vote"
-    said = f"; {found['note']}" if found.get("note") else ""
+    said = f"; {found['note']}" if found["vote"] and found.get("note") else ""
     line = "usually" if compares_with_usual(found["detector"]) else "alerts from"
     return (
         f"{detector(found)}: {number(found['value'])}, {line} {number(found['threshold'])}"

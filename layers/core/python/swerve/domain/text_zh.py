@@ -8,8 +8,13 @@ from swerve.domain.detectors import GROUP, compares_with_usual, words_of
 from swerve.domain.figures import (
     REASONS,
     fall,
+    heard,
     is_group,
+    is_main,
+    is_rarest,
+    is_seasonal,
     local,
+    moved,
     number,
     number_of,
     one_in,
@@ -193,7 +198,7 @@ def when(payload: Mapping[str, Any], now_ms: int) -> list[str]:
 
 def sure(payload: Mapping[str, Any]) -> list[str]:
     """How far to trust it, and what that number means."""
-    agree, heard = votes(payload)
+    agree, asked = votes(payload)
     noun, span = _NOUNS[payload["level"]], _span(payload)
     stack = payload["stack"]
     budget = (
@@ -211,16 +216,17 @@ def sure(payload: Mapping[str, Any]) -> list[str]:
             "的用户确有变化）。"
         )
     else:
+        over = "超过" if is_rarest(payload["p_value"]) else ""
         first = (
-            f"未变化的{noun}纯属偶然地如此异常，平均{one_in(payload['p_value'])}{span}才有一次。"
+            f"未变化的{noun}纯属偶然地如此异常，平均{over}{one_in(payload['p_value'])}{span}才有一次。"
             f"{budget}"
         )
-    return [first + (f"{heard}个检测方法中有{agree}个同意。" if heard > 1 else "")]
+    return [first + (f"{asked}个检测方法中有{agree}个同意。" if asked > 1 else "")]
 
 
 def why(payload: Mapping[str, Any]) -> list[str]:
     """Evidence, one line a detector, the strongest votes first."""
-    ranked = sorted(payload["evidence"], key=lambda found: not found["vote"])
+    ranked = heard(payload)
     lines = [_reason(found) for found in ranked[:REASONS]]
     more = len(ranked) - REASONS
     return lines if more <= 0 else [*lines, f"另有{more}项，见下方页面"]
@@ -257,21 +263,6 @@ def footer(payload: Mapping[str, Any]) -> str:
     )
 
 
-def sms(payload: Mapping[str, Any]) -> str:
-    """One line without a link."""
-    change = payload["change"]
-    text = f"【{kind_title(payload)}】{headline(payload, short=True)}".replace(" → ", "→")
-    if payload["head"] == "interest" and "share" in change["to"]:
-        text += f" {percent(change['to']['was'])}→{percent(change['to']['share'])}"
-    if payload["confidence_basis"] == "backtest":
-        text += f"，置信{percent(payload['confidence'])}"
-    prefix = {"withdrawn": "撤回", "updated": "更新", "resolved": "结束"}
-    text = prefix.get(payload["status"], "") + text
-    if payload["status"] in {"open", "updated"} and payload["actions"]:
-        text += f"，{payload['actions'][0]['text'][LANGUAGE].removesuffix('。')}"
-    return text
-
-
 def _identifier(payload: Mapping[str, Any]) -> str:
     return str(payload["subject"]["label"]).removeprefix("user ")
 
@@ -297,13 +288,17 @@ def _span(payload: Mapping[str, Any]) -> str:
 
 
 def _sentence(payload: Mapping[str, Any]) -> str:  # noqa: PLR0911 - a case a kind
-    change, facts, level = payload["change"], payload["facts"], payload["level"]
-    before, after = change["from"].get("name"), change["to"].get("name")
     if is_group(payload):
         return _group_sentence(payload)
+    if payload["head"] == "engagement":
+        return _activity_sentence(payload)
+    change = payload["change"]
+    before, after = change["from"].get("name"), change["to"].get("name")
     match payload["kind"]:
-        case "switch" if before and after:
+        case "switch" if before and after and is_main(payload):
             return f"主要兴趣由【{before}】转为【{after}】。"
+        case "switch" if before and after:
+            return f"部分兴趣由【{before}】转向【{after}】。"
         case "switch":
             return "主要兴趣发生变化。"
         case "new_interest":
@@ -312,15 +307,19 @@ def _sentence(payload: Mapping[str, Any]) -> str:  # noqa: PLR0911 - a case a ki
             return f"兴趣正由【{before}】缓慢转向【{after}】。"
         case "drift":
             return "兴趣正在缓慢变化。"
-        case "breadth_change":
-            return f"兴趣范围变{'宽' if change.get('delta_pct', 0) >= 0 else '窄'}。"
-        case "surge":
-            level_of = f"为平时的{times(facts['ratio'])}倍" if "ratio" in facts else "异常偏高"
         case _:
-            fell = fall(facts)
-            level_of = f"下降{fell}%" if fell else "异常偏低"
-            if fell == "100":
-                level_of = "降为零"
+            return f"兴趣范围变{'宽' if change.get('delta_pct', 0) >= 0 else '窄'}。"
+
+
+def _activity_sentence(payload: Mapping[str, Any]) -> str:
+    facts, level = payload["facts"], payload["level"]
+    if payload["kind"] == "surge":
+        level_of = f"为平时的{times(facts['ratio'])}倍" if "ratio" in facts else "异常偏高"
+    else:
+        fell = fall(facts)
+        level_of = f"下降{fell}%" if fell else "异常偏低"
+        if fell == "100":
+            level_of = "降为零"
     if level == "user":
         return f"总活跃度{level_of}。"
     if level == "platform":
@@ -348,26 +347,28 @@ def _group_sentence(payload: Mapping[str, Any]) -> str:
 
 
 def _numbers(payload: Mapping[str, Any]) -> list[str]:
-    change, facts = payload["change"], payload["facts"]
+    facts = payload["facts"]
     lines = []
     if payload["head"] == "engagement" and "actions_now" in facts and "actions_before" in facts:
         lines.append(
             f"每周行为 {number_of(facts['actions_before'])} → {number_of(facts['actions_now'])}。"
         )
+        if is_seasonal(facts) and payload["kind"] != "churn_risk":
+            lines.append("变化幅度已剔除全店季节因素。")
     if "breadth_now" in facts and payload["kind"] == "breadth_change":
         before = number_of(facts.get("breadth_before", 0.0))
         lines.append(f"有效品类数 {before} → {number_of(facts['breadth_now'])}。")
     if payload["level"] == "user" and facts.get("idle_days", 0) >= 7:
         lines.append(f"截至期末已有{round(facts['idle_days'])}天无任何行为。")
-    moved = [change[side] for side in ("to", "from") if "share" in change[side]]
-    if moved:
+    shares = moved(payload)
+    if shares:
         since = day(parse_day(payload["window"]["change_label"]))
         span = f"最近{facts['now_days']:.0f}天" if "now_days" in facts else f"{since}以来"
         lines.append(
-            f"{moved[0]['name']}占比 {_pair(moved[0])}（{span}，对比此前）"
-            + ("；" if len(moved) > 1 else "。")
+            f"{shares[0]['name']}占比 {_pair(shares[0])}（{span}，对比此前）"
+            + ("；" if len(shares) > 1 else "。")
         )
-        lines += [f"{share['name']}占比 {_pair(share)}。" for share in moved[1:]]
+        lines += [f"{share['name']}占比 {_pair(share)}。" for share in shares[1:]]
     return lines
 
 

@@ -77,10 +77,6 @@ class Texts(Protocol):
         """Identity of the alert."""
         ...
 
-    def sms(self, payload: Mapping[str, Any]) -> str:
-        """One line without a link."""
-        ...
-
 
 _LANGUAGES: dict[str, Texts] = {"en": text_en, "zh-CN": text_zh}
 
