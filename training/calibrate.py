@@ -50,14 +50,14 @@ class HeadDesign:
 DESIGN: Mapping[Head, HeadDesign] = {
     Head.INTEREST: HeadDesign(
         statistics=(
-            "person4",
-            "switch8",
-            "own3down_4",
-            "own3down_8",
-            "down3_8",
-            "up3_8",
-            "fresh_8",
-            "narrow_8",
+            "person3",
+            "switch6",
+            "own3down_3",
+            "own3down_6",
+            "down3_6",
+            "up3_6",
+            "fresh_6",
+            "narrow_6",
         ),
         edges=(10, 25, 45, 75, 110, 160),
         power=0.25,

@@ -99,7 +99,8 @@ class Detector:
         for head, tables in self.calibration.heads.items():
             bucket[head] = tables.bucket(evidence[ACTIVITY[head]])
             single[head], log_p[head] = tables.log_p(evidence, bucket[head])
-            log_p[head] = np.where(tested, log_p[head], 0.0)
+            # A window without a statistic (nothing done, for interest) is no evidence: p = 1.
+            log_p[head] = np.where(tested & np.isfinite(log_p[head]), log_p[head], 0.0)
         histograms = Histograms.of(log_p, bucket, {h: tested & w for h, w in _calm(state).items()})
         scores = ShardScores(
             window=context.window,

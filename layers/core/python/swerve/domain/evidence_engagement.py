@@ -1,4 +1,4 @@
-"""Does the user do much more, much less, or nothing any more?"""
+"""Does the user do much more, much less, or nothing any more."""
 
 from __future__ import annotations
 
@@ -50,18 +50,28 @@ def engagement_evidence(state: ShardState, context: Context) -> dict[str, Floats
     """All statistics of the engagement head, float64[U] each; larger says changed."""
     out: dict[str, Floats] = {}
     trailing = weekly(state, context)
-    out["level"] = trailing["events"][2][:, -1] * trailing["events"][0].shape[1]
+    seen, _, level = trailing["events"]
+    weeks = seen.shape[1]
+    out["level"] = level[:, -1] * weeks
     for name, (seen, factor, level) in trailing.items():
-        r = SIZES[name]
+        # The own level is that before the last four weeks for changes younger than that, and
+        # that before all eight for older ones.
         for side, factors in (("low", LOW), ("high", HIGH)):
             best = np.full(seen.shape[0], -np.inf)
-            for age in range(seen.shape[1]):
-                mean = level[:, age, None] * factor[: age + 1]
-                part = seen[:, : age + 1]
-                for f in factors:
-                    gain = part.sum(axis=1) * np.log(f) - (
-                        (part + r) * np.log((r + f * mean) / (r + mean))
-                    ).sum(axis=1)
-                    best = np.maximum(best, gain)
+            for ages in (slice(0, weeks // 2), slice(weeks // 2, weeks)):
+                mean = level[:, ages.stop - 1, None] * factor[: ages.stop]
+                gains = _gains(seen[:, : ages.stop], mean, SIZES[name], factors)
+                best = np.maximum(best, gains[:, ages].max(axis=1))
             out[f"{name}_{side}"] = best
     return out
+
+
+def _gains(seen: Floats, mean: Floats, r: float, factors: tuple[float, ...]) -> Floats:
+    """Best gain over the factors if the change is j + 1 weeks old, float64[U, weeks]."""
+    best = np.full(seen.shape, -np.inf)
+    base = np.log(r + mean)
+    total = np.cumsum(seen, axis=1)
+    for f in factors:
+        loss = np.cumsum((seen + r) * (np.log(r + f * mean) - base), axis=1)
+        best = np.maximum(best, total * np.log(f) - loss)
+    return best

@@ -1,4 +1,7 @@
-"""Is the interest mix of the last weeks from the same source as the user's past?"""
+"""Is the interest mix of the last weeks from the same source as the user's past.
+
+Judged in windows in which a user did something; a silent window says nothing of interest.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from swerve.domain.profile import ShardState
 
     Floats = NDArray[np.float64]
+    Singles = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +44,14 @@ class Prior:
     new: float
 
 
+# Chosen by recall on training households (LAB log in docs/benchmarks.md): the prior of the same
+# user must be heavier than that of another one.
 CATEGORY_PRIOR = Prior(0.6, 120.0, 80.0)
-EVENT_PRIOR = Prior(0.2, 40.0, 80.0)
 ITEM_PRIOR = Prior(0.8, 480.0, 240.0)
-TESTED_WEEKS = (4, 8)
+EVENT_PRIOR = Prior(0.2, 40.0, 80.0)
 _SIZE = 2.0  # of the negative binomial of a category's events in some weeks
 _LIKELY = 0.5  # expected events from which a category can be missed
-_LIKELY_SHARE = 0.0
+_OWN_TOP_SHARE = 0.025  # of the own past; at most 40 categories of a user pass
 _SMOOTH = 500.0
 _SEASON = 30.0
 _BOUND = 64.0
@@ -58,48 +63,58 @@ class PairView:
 
     Attributes
     ----------
-    count, own : float64[P]
+    weeks : int
+        The age.
+    user : int32[P]
+        Ascending.
+    starts, owners : intp[V]
+        First pair of each user that has any, and that user.
+    count, own : float32[P]
         Counts in the last weeks; decayed counts before, in terms of this season, x prior.own.
-    shop : float64[P]
+    shop : float32[P]
         The shop's share of the pair's key in the same weeks, without this user.
-    total, past : float64[U]
+    total, past : float32[U]
         Sums of count and of own.
     """
 
     weeks: int
     prior: Prior
     user: NDArray[np.int32]
-    count: Floats
-    own: Floats
-    shop: Floats
-    total: Floats
-    past: Floats
+    starts: NDArray[np.intp]
+    owners: NDArray[np.intp]
+    count: Singles
+    own: Singles
+    shop: Singles
+    total: Singles
+    past: Singles
 
-    def expected(self) -> Floats:
+    def by_user(self, values: Singles) -> Singles:
+        """Sum values of all pairs by user, float32[U]."""
+        return _by_user(values, self.starts, self.owners, self.total.size)
+
+    def expected(self) -> Singles:
         """Share of each pair's key that the user's past and the shop predict."""
-        pull = self.prior.pull
+        pull = np.float32(self.prior.pull)
         return (self.own + pull * self.shop) / (self.past + pull)[self.user]
 
     def switch(self) -> Floats:
-        """Log Bayes factor for another user's mix, float64[U]."""
+        """Log Bayes factor for another user's mix, float64[U] (Dirichlet-multinomials)."""
         rows = np.flatnonzero(self.count)
-        who = self.user[rows]
-        prior = self.prior
-        same = self.own[rows] + prior.pull * self.shop[rows]
-        other = prior.new * self.shop[rows]
-        gain = log_rising_ratio(other, same, self.count[rows].astype(np.int64))
-        weight = self.past + prior.pull
-        return (
-            np.bincount(who, gain, self.total.size)
-            + log_rising(weight, self.total)
-            - log_rising(np.full(self.total.size, prior.new), self.total)
-        )
+        prior, size = self.prior, self.total.size
+        shop = self.shop[rows]
+        same = self.own[rows] + np.float32(prior.pull) * shop
+        gain = log_rising_ratio(np.float32(prior.new) * shop, same, self.count[rows])
+        starts, owners = _segments(self.user[rows])
+        weight = self.past.astype(np.float64) + prior.pull
+        total = self.total.astype(np.float64)
+        norm = log_rising(weight, total) - log_rising(np.float64(prior.new), total)
+        return norm + _by_user(gain, starts, owners, size)
 
 
 def views(
     table: PairTable, mix: Mix, prior: Prior, state: ShardState, kind: int = 0
 ) -> list[PairView]:
-    """Look at every pair at the ages of `TESTED_WEEKS`, shortest first.
+    """Look at every pair at the ages of `AGES_WEEKS`, shortest first.
 
     Parameters
     ----------
@@ -110,56 +125,56 @@ def views(
     kind : int
         Which of the table's counts.
     """
-    user, size = table.user, state.users.size
+    user, key, size = table.user, table.key, state.users.size
+    starts, owners = _segments(user)
     found = binary.rows_of(mix.keys, table.keys)
-    usual = mix.usual[found][table.key]
-    bounds = [w * 7 // state.days for w in TESTED_WEEKS]
+    usual = mix.usual[found]
     made = []
-    for weeks, count, past in zip(
-        TESTED_WEEKS, *_since(table, kind, bounds, state.decay), strict=True
-    ):
-        mass = mix.mass[AGES_WEEKS.index(weeks)]
+    for place, (count, past) in enumerate(_since(table, kind, state)):
+        weeks = AGES_WEEKS[place]
+        mass = mix.mass[place]
         all_mass = mass.sum()
-        season = ((mass + _SEASON) / (all_mass * mix.usual + _SEASON))[found][table.key]
-        total = np.bincount(user, count, size)
-        scale = np.minimum(1.0, _BOUND * weeks / np.maximum(total, 1.0))
-        others = np.maximum(mass[found][table.key] - count * scale[user], 0.0)
-        shop = (others + _SMOOTH * usual) / (all_mass - total * scale + _SMOOTH)[user]
-        own = prior.own * past
-        before = np.bincount(user, own, size)
-        own = own * season
-        after = np.bincount(user, own, size)
-        own *= (before / np.maximum(after, 1e-12))[user]
-        made.append(PairView(weeks, prior, user, count, own, shop, total, before))
+        season = ((mass + _SEASON) / (all_mass * mix.usual + _SEASON))[found].astype(np.float32)
+        total = _by_user(count, starts, owners, size)
+        scale = np.minimum(1.0, _BOUND * weeks / np.maximum(total, 1.0)).astype(np.float32)
+        smooth = (mass[found] + _SMOOTH * usual).astype(np.float32)
+        least = (_SMOOTH * usual).astype(np.float32)
+        others = np.maximum(smooth[key] - count * scale[user], least[key])
+        rest = (1.0 / (all_mass - total * scale + _SMOOTH)).astype(np.float32)
+        own = past * np.float32(prior.own)
+        before = _by_user(own, starts, owners, size)
+        own *= season[key]
+        after = _by_user(own, starts, owners, size)
+        own *= (before / np.maximum(after, np.float32(1e-9)))[user]
+        made.append(
+            PairView(
+                weeks, prior, user, starts, owners, count, own, others * rest[user], total, before
+            )
+        )
     return made
 
 
-def _since(
-    table: PairTable, kind: int, bounds: list[int], decay: float
-) -> tuple[list[Floats], list[Floats]]:
-    """Counts within, and decayed counts before, the last so many windows, float64[P] each."""
-    counts, pasts = [], []
-    recent = np.zeros(table.user.size)
-    for age, slot in enumerate(table.ring, start=1):
-        recent[slot.rows] += slot.count[:, kind]
+def _since(table: PairTable, kind: int, state: ShardState) -> list[tuple[Singles, Singles]]:
+    """Counts within, and decayed counts before, the last weeks, float32[P] each."""
+    bounds = [w * 7 // state.days for w in AGES_WEEKS]
+    count = np.zeros(table.user.size, np.float32)
+    counts = []
+    for age, slot in enumerate(table.ring[: bounds[-1]], start=1):
+        count[slot.rows] += slot.count[:, kind]
         if age in bounds:
-            counts.append(recent.copy())
-    past = table.past(kind).astype(np.float64)
+            counts.append(count.copy())
+    past = table.past(kind)
+    pasts = []
     age = len(table.ring)
     for bound in reversed(bounds):
-        past *= decay ** (age - bound)
+        past = past * np.float32(state.decay ** (age - bound))
         for slot_age in range(bound, age):
             slot = table.ring[slot_age]
-            adjusted = slot.count[:, kind] / slot.season[table.key[slot.rows]]
-            past[slot.rows] += adjusted * decay ** (slot_age - bound)
+            weight = (state.decay ** (slot_age - bound) / slot.season).astype(np.float32)
+            past[slot.rows] += slot.count[:, kind] * weight[table.key[slot.rows]]
         age = bound
-        pasts.append(past.copy())
-    return counts, pasts[::-1]
-
-
-def category_views(state: ShardState, context: Context) -> list[PairView]:
-    """Days on which a category occurred, at the ages of `TESTED_WEEKS`."""
-    return views(state.categories, context.categories, CATEGORY_PRIOR, state)
+        pasts.append(past)
+    return list(zip(counts, reversed(pasts), strict=True))
 
 
 def event_views(state: ShardState, context: Context) -> list[PairView]:
@@ -168,88 +183,124 @@ def event_views(state: ShardState, context: Context) -> list[PairView]:
 
 
 def interest_evidence(state: ShardState, context: Context) -> dict[str, Floats]:
-    """All statistics of the interest head, float64[U] each; larger says changed."""
-    size = state.users.size
-    out: dict[str, Floats] = {}
-    by_item = views(state.items, context.items, ITEM_PRIOR, state)
-    by_day = category_views(state, context)
+    """All statistics of the interest head, float64[U] each; larger says changed.
+
+    Users who did nothing in this window have NaN everywhere.
+    """
+    acted = np.flatnonzero(state.events[:, 0])
+    some = state.only(acted)
+    found: dict[str, NDArray[np.floating]] = {}
+    by_item = views(some.items, context.items, ITEM_PRIOR, some)
+    by_day = views(some.categories, context.categories, CATEGORY_PRIOR, some)
     for view, items in zip(by_day, by_item, strict=True):
         w = view.weeks
-        out[f"switch{w}"] = view.switch()
-        out[f"person{w}"] = out[f"switch{w}"] + items.switch()
-    out["activity"] = by_day[-1].total
-    for view in event_views(state, context):
+        found[f"switch{w}"] = view.switch()
+        found[f"person{w}"] = found[f"switch{w}"] + items.switch()
+    found["activity"] = by_day[-1].total
+    for view in event_views(some, context):
         w = view.weeks
         rising, falling = moves(view)
-        out[f"up3_{w}"] = _top(rising, view.user, size, 3)
-        out[f"down3_{w}"] = _top(falling, view.user, size, 3)
+        found[f"up3_{w}"] = _top(rising, view, 3)
+        found[f"down3_{w}"] = _top(falling, view, 3)
         for k in (3, 8):
-            top = _top_rows(view.own, view.user, size, k, _LIKELY_SHARE)
-            out[f"own{k}down_{w}"] = np.bincount(view.user[top], falling[top], size)
-        out[f"fresh_{w}"] = _fresh(view)
-        out[f"narrow_{w}"] = _narrow(view)
+            top = _own_top(view, k)
+            lost = np.bincount(view.user[top], falling[top], acted.size)
+            found[f"own{k}down_{w}"] = lost
+        found[f"fresh_{w}"] = _fresh(view)
+        found[f"narrow_{w}"] = _narrow(view)
+    out = {}
+    for name, values in found.items():
+        out[name] = np.full(state.users.size, np.nan)
+        out[name][acted] = values
     return out
 
 
-def moves(view: PairView) -> tuple[Floats, Floats]:
-    """Gain of each pair from rising, and from falling, float64[P] each."""
+def moves(view: PairView) -> tuple[Singles, Singles]:
+    """Gain of each pair from rising, and from falling, float32[P] each."""
     expected = view.expected() * view.total[view.user]
     rows = np.flatnonzero(view.count)
     count, mean = view.count[rows], expected[rows]
-    rising = np.zeros(expected.size)
+    rising = np.zeros(expected.size, np.float32)
     rising[rows] = np.maximum(_nb_gain(count, mean, (3.0,)), _nb_shift(count, mean))
-    falling = np.zeros(expected.size)
+    falling = np.zeros(expected.size, np.float32)
     likely = np.flatnonzero(expected > _LIKELY)
     falling[likely] = _nb_gain(view.count[likely], expected[likely], (0.1, 0.3))
     return rising, falling
 
 
-def _fresh(view: PairView) -> Floats:
+def _fresh(view: PairView) -> Singles:
     """Growth of categories that the user hardly used: a negative binomial gain."""
-    user, size = view.user, view.total.size
-    used = view.own >= 0.5 * view.prior.own
-    known = np.bincount(user[used], view.expected()[used], size)
-    novel = np.bincount(user[~used], view.count[~used], size)
+    used = (view.own >= 0.5 * view.prior.own).astype(np.float32)
+    known = view.by_user(view.expected() * used)
+    novel = view.total - view.by_user(view.count * used)
     chance = np.clip(1.0 - known, 0.005, 0.995)
     return _nb_gain(novel, chance * view.total, (1.6, 2.5, 4.0), 4.0)
 
 
-def _narrow(view: PairView) -> Floats:
+def _narrow(view: PairView) -> Singles:
     """Fewer distinct categories than so many events of the same mix would touch, as a z-score."""
-    user, size = view.user, view.total.size
-    miss = np.exp(-view.expected() * view.total[user])
-    seen = np.bincount(user, view.count > 0, size)
-    known = np.bincount(user, 1.0 - miss, size)
-    spread = np.bincount(user, miss * (1.0 - miss), size)
+    miss = np.exp(-view.expected() * view.total[view.user])
+    seen = view.by_user((view.count > 0).astype(np.float32))
+    known = view.by_user(1.0 - miss)
+    spread = view.by_user(miss * (1.0 - miss))
     return np.asarray((known - seen) / np.sqrt(spread + 1.0))
 
 
-def _nb_gain(count: Floats, mean: Floats, factors: tuple[float, ...], r: float = _SIZE) -> Floats:
+def _nb_gain(
+    count: Singles, mean: Singles, factors: tuple[float, ...], r: float = _SIZE
+) -> Singles:
     """Log-likelihood gain of the best factor on the mean of a negative binomial of size r."""
-    gains = [count * np.log(f) - (count + r) * np.log((r + f * mean) / (r + mean)) for f in factors]
-    return np.asarray(np.max(gains, axis=0))
+    best = None
+    for factor in factors:
+        f, log_f = np.float32(factor), np.float32(np.log(factor))
+        gain = count * log_f - (count + np.float32(r)) * np.log((r + f * mean) / (r + mean))
+        best = gain if best is None else np.maximum(best, gain)
+    return np.asarray(best, np.float32)
 
 
-def _nb_shift(count: Floats, mean: Floats, r: float = _SIZE) -> Floats:
+def _nb_shift(count: Singles, mean: Singles, r: float = _SIZE) -> Singles:
     """The same for two more a window than expected."""
-    more = mean + 2.0
-    return np.asarray(
-        count * np.log(more / np.maximum(mean, 1e-9))
-        - (count + r) * np.log((r + more) / (r + mean))
-    )
+    more = mean + np.float32(2.0)
+    up = count * np.log(more / np.maximum(mean, np.float32(1e-9)))
+    return np.asarray(up - (count + np.float32(r)) * np.log((r + more) / (r + mean)))
 
 
-def _top(value: Floats, who: NDArray[np.int32], size: int, k: int) -> Floats:
-    rows = _top_rows(value, who, size, k, 0.3)
-    return np.bincount(who[rows], value[rows], size)
+def _top(value: Singles, view: PairView, k: int) -> Floats:
+    rows = _largest(value, view.user, np.flatnonzero(value > 0.3), k)
+    return np.bincount(view.user[rows], value[rows], view.total.size)
 
 
-def _top_rows(
-    value: Floats, who: NDArray[np.int32], size: int, k: int, least: float = 0.0
+def _own_top(view: PairView, k: int) -> NDArray[np.intp]:
+    """Rows of each user's k favourite keys."""
+    telling = np.flatnonzero(view.own > (_OWN_TOP_SHARE * view.past)[view.user])
+    return _largest(view.own, view.user, telling, k)
+
+
+def _largest(
+    value: Singles, who: NDArray[np.int32], some: NDArray[np.intp], k: int
 ) -> NDArray[np.intp]:
-    """Rows of the k largest values of each user; ties by row."""
-    some = np.flatnonzero(value > least)
-    order = some[np.lexsort((-value[some], who[some]))]
+    """Rows of the k largest values of each user among `some`; of equal ones the later rows."""
+    # One sort by user, then falling value: a user's rank is the whole part of the sorted number.
+    scaled = value[some] / (value[some].max(initial=0.0) + 1.0)
+    order = some[np.argsort(who[some] - scaled.astype(np.float64), kind="stable")]
     owner = who[order]
-    first = np.searchsorted(owner, owner)
-    return order[np.arange(order.size) - first < k]
+    starts, owners = _segments(owner)
+    lengths = np.diff(np.append(starts, owner.size))
+    return order[np.arange(order.size) - np.repeat(starts, lengths) < k]
+
+
+def _segments(owner: NDArray[np.int32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """First row of each run of equal ascending owners, and its owner."""
+    if not owner.size:
+        return np.empty(0, np.intp), np.empty(0, np.intp)
+    starts = np.concatenate([[0], np.flatnonzero(owner[1:] != owner[:-1]) + 1])
+    return starts, owner[starts].astype(np.intp)
+
+
+def _by_user(
+    values: Singles, starts: NDArray[np.intp], owners: NDArray[np.intp], size: int
+) -> Singles:
+    out = np.zeros(size, np.float32)
+    if starts.size:
+        out[owners] = np.add.reduceat(values, starts)
+    return out

@@ -103,8 +103,7 @@ class PairTable:
             Sorted keys and their season factors in this window.
         """
         user, key, count = found
-        table = self._aged(window, days, names)._widened(user, key)
-        rows = np.searchsorted(table._joint(), table._joint_of(user, key)).astype(np.int32)
+        table, rows = self._aged(window, days, names)._widened(user, key, window)
         factor = np.ones(table.keys.size, np.float32)
         at = binary.rows_of(season[0], table.keys)
         factor[at >= 0] = season[1][at[at >= 0]]
@@ -127,34 +126,59 @@ class PairTable:
         empty = Slot(rows[:0], oldest.count[:0], oldest.season)
         return replace(self, code=code, ring=(empty, *self.ring[:-1]))
 
-    def _widened(self, user: NDArray[np.int32], key: NDArray[np.uint64]) -> PairTable:
-        """Give a row to every new pair; drop pairs that are forgotten."""
-        keys = binary.union(self.keys, np.unique(key))
-        moved = np.searchsorted(keys, self.keys).astype(np.int32)
-        wide = replace(self, keys=keys, key=moved[self.key])
-        old, fresh = wide._joint(), wide._joint_of(user, key)
+    def _widened(
+        self, user: NDArray[np.int32], key: NDArray[np.uint64], window: int
+    ) -> tuple[PairTable, NDArray[np.int32]]:
+        """Give a row to every new pair; return also the rows of the pairs given.
+
+        Both the table and the pairs given are sorted, so one search and one merge do.
+        """
+        table = self._pruned() if window % _DECAY_DAYS < 7 else self
+        keys = binary.union(table.keys, np.unique(key))
+        moved = np.searchsorted(keys, table.keys).astype(np.int32)
+        old_key = table.key if keys is table.keys else moved[table.key]
+        width = np.int64(max(keys.size, 1))
+        old = table.user * width + old_key
+        wanted = user * width + np.searchsorted(keys, key)
+        at = np.searchsorted(old, wanted)
+        fresh = old[np.minimum(at, old.size - 1)] != wanted if old.size else at >= 0
+        rows = (at + np.cumsum(fresh) - fresh).astype(np.int32)
+        shift = np.cumsum(np.bincount(at[fresh], minlength=old.size + 1))[: old.size]
+        target = (np.arange(old.size) + shift).astype(np.int32)
+        size = old.size + int(fresh.sum())
+
+        def merged(before: NDArray[Any], new: NDArray[Any] | int) -> NDArray[Any]:
+            wide = np.empty((size, *before.shape[1:]), before.dtype)
+            wide[target] = before
+            wide[rows[fresh]] = new
+            return wide
+
+        ring = tuple(
+            Slot(target[s.rows], s.count, placed(s.season, moved, keys.size, 1.0))
+            for s in table.ring
+        )
+        new_key = (wanted[fresh] % width).astype(np.int32)
+        wide = PairTable(
+            keys,
+            merged(table.user, user[fresh]),
+            merged(old_key, new_key),
+            merged(table.code, 0),
+            ring,
+        )
+        return wide, rows
+
+    def _pruned(self) -> PairTable:
+        """Drop pairs that are forgotten."""
         kept = self.code.any(axis=1)
         for slot in self.ring:
             kept[slot.rows] = True
-        fresh = fresh[binary.rows_of(old[kept].view(np.uint64), fresh.view(np.uint64)) < 0]
-        kept_rows = np.flatnonzero(kept)
-        # Where each kept and each new pair goes when both sorted lists are merged.
-        kept_at = np.arange(kept_rows.size) + np.searchsorted(fresh, old[kept_rows])
-        fresh_at = np.arange(fresh.size) + np.searchsorted(old[kept_rows], fresh)
-        size = kept_rows.size + fresh.size
-        joint = np.empty(size, np.int64)
-        joint[kept_at], joint[fresh_at] = old[kept_rows], fresh
-        code = np.zeros((size, self.code.shape[1]), np.uint8)
-        code[kept_at] = self.code[kept_rows]
-        target = np.empty(old.size, np.int32)
-        target[kept_rows] = kept_at
-        width = max(keys.size, 1)
-        new_user, new_key = np.divmod(joint, width)
-        ring = tuple(
-            Slot(target[s.rows], s.count, placed(s.season, moved, keys.size, 1.0))
-            for s in self.ring
+        if kept.all():
+            return self
+        target = (np.cumsum(kept) - 1).astype(np.int32)
+        ring = tuple(Slot(target[s.rows], s.count, s.season) for s in self.ring)
+        return replace(
+            self, user=self.user[kept], key=self.key[kept], code=self.code[kept], ring=ring
         )
-        return PairTable(keys, new_user.astype(np.int32), new_key.astype(np.int32), code, ring)
 
     def with_users(self, at: NDArray[np.integer]) -> PairTable:
         """Move user rows; `at` ascends, so the order of pairs stays."""
@@ -202,9 +226,6 @@ class PairTable:
 
     def _joint(self) -> NDArray[np.int64]:
         return self.user * np.int64(max(self.keys.size, 1)) + self.key
-
-    def _joint_of(self, user: NDArray[np.int32], key: NDArray[np.uint64]) -> NDArray[np.int64]:
-        return user * np.int64(max(self.keys.size, 1)) + np.searchsorted(self.keys, key)
 
     def arrays(self, name: str, users: int) -> dict[str, NDArray[Any]]:
         """Columns for the checkpoint."""

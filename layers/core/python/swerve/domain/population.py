@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from swerve.domain.totals import Totals
     from swerve.domain.window import WindowSpec
 
-AGES_WEEKS = (1, 2, 4, 8)
+AGES_WEEKS = (3, 6)  # how long ago a change may have begun
 RING_WEEKS = 8
 _GAP_FACTOR = 0.3  # less than this of the expected events: data is missing, or the shop is closed
 _SEASON_PRIOR = 30.0  # events by which a category's factor of one window is pulled to 1
@@ -35,8 +35,8 @@ class Mix:
     ----------
     keys : uint64[C]
         Sorted.
-    mass : float64[4, C]
-        Counts in the last 1, 2, 4, 8 weeks, heavy users bounded.
+    mass : float64[2, C]
+        Counts in the last weeks of `AGES_WEEKS`, heavy users bounded.
     usual : float64[C]
         Decayed share of each key before this window.
     season : float64[C]

@@ -19,6 +19,7 @@ _STIRLING_FROM = 10.0
 _SERIES_STEPS = 500
 _EPSILON = 1e-15
 _TINY = 1e-300
+_PRODUCTS = 6
 _PI = 3.141592653589793
 
 
@@ -49,28 +50,35 @@ def log_rising(a: ArrayLike, n: ArrayLike) -> Floats:
     return log_gamma(start + n) - log_gamma(start)
 
 
-def log_rising_ratio(a: Floats, b: Floats, n: NDArray[np.integer]) -> Floats:
+def log_rising_ratio(
+    a: NDArray[np.floating], b: NDArray[np.floating], n: NDArray[np.floating]
+) -> NDArray[np.float32]:
     """Log of rising(a, n) / rising(b, n) for small counts: products first, one log at the end.
 
     Parameters
     ----------
-    a, b : float64[k], positive
-    n : int[k]
-        Most are 1 to 3, so the loop over the factors soon works on few rows; above 24 the
+    a, b : float[k], positive
+    n : float[k], whole numbers from 1
+        Most are 1 to 3, so the loop over the factors soon works on few rows; above 6 the
         difference of log gammas takes over.
+
+    Returns
+    -------
+    float32[k]
     """
     ratio = a / b
     rows = np.flatnonzero(n > 1)
     k = 1
-    while rows.size and k < 24:
+    while rows.size and k < _PRODUCTS:
         ratio[rows] *= (a[rows] + k) / (b[rows] + k)
         k += 1
         rows = rows[n[rows] > k]
     result = np.log(ratio)
     if rows.size:
-        rest = n[rows] - k
-        result[rows] += log_rising(a[rows] + k, rest) - log_rising(b[rows] + k, rest)
-    return np.where(n > 0, result, 0.0)
+        rest = n[rows].astype(np.float64) - k
+        start_a, start_b = a[rows].astype(np.float64) + k, b[rows].astype(np.float64) + k
+        result[rows] += log_rising(start_a, rest) - log_rising(start_b, rest)
+    return result.astype(np.float32)
 
 
 def normal_sf(z: ArrayLike) -> Floats:

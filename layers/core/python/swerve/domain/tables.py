@@ -74,7 +74,7 @@ class TailTable:
                 inside = np.interp(some[:, k], knots, _LOG_LEVELS)
                 over = np.maximum(some[:, k] - knots[-1], 0.0) / self.slopes[b, k]
                 out[rows, k] = inside - over
-        return np.maximum(out, np.log(SMALLEST))
+        return np.maximum(out, np.log(SMALLEST))  # NaN stays NaN
 
     def to_facts(self) -> dict[str, Any]:
         """Plain numbers for JSON."""
