@@ -21,13 +21,15 @@ _LEFT, _RIGHT = 40, 8
 
 def share_chart(payload: Mapping[str, Any], label: str, other: str) -> str:
     """Stacked shares by window with the change marked; `other` names the rest."""
-    history = [point for point in payload.get("history", []) if point["shares"]]
-    if not history:
+    history = payload.get("history", [])
+    if not any(point["shares"] for point in history):
         return _before_and_now(payload, label)
     names = _series(payload, history)
     top, height = 18, 200
     paths: list[list[str]] = [[] for _ in range(len(names) + 1)]
     for x, width, point in _columns(history):
+        if point["actions"] <= 0:
+            continue
         shares = {share["name"]: share["share"] for share in point["shares"]}
         level = top + height
         known = [shares.get(name, 0.0) for name in names]

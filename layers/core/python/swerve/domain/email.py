@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from swerve.domain.layout import block, bullets
 from swerve.domain.lint import ascii_only, display_width, subject_line
-from swerve.domain.texts import texts
+from swerve.domain.texts import actions, texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +49,7 @@ def alert_email(
     if not ended:
         lines += block(labels["sure"], words.sure(payload), indent)
         lines += ["", labels["why"], *bullets(words.why(payload))]
-        lines += ["", labels["do"], *_actions(words.actions(payload))]
+        lines += ["", labels["do"], *_to_do(actions(words, payload))]
     link = payload["links"].get("chart", payload["links"]["page"])
     lines += ["", *_link(labels["look"], link, indent)]
     if not ended:
@@ -67,8 +67,8 @@ def subject_in_mode(payload: Mapping[str, Any], language: str, subject_mode: str
     return subject_line(ascii_only(texts("en").subject(payload)))
 
 
-def _actions(actions: list[tuple[str, str]]) -> list[str]:
-    widest = max((display_width(use_case) for use_case, _ in actions), default=0)
+def _to_do(items: list[tuple[str, str]]) -> list[str]:
+    widest = max((display_width(use_case) for use_case, _ in items), default=0)
     return [
         line for use_case, text in actions for line in block(f"  {use_case}", [text], widest + 4)
     ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from swerve.domain.charts import activity_chart, score_chart, share_chart
 from swerve.domain.figures import heard, number, percent
-from swerve.domain.texts import texts
+from swerve.domain.texts import actions, texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -206,6 +206,6 @@ def _do(payload: Mapping[str, Any], words: Texts, said: Mapping[str, str]) -> st
         return ""
     items = "".join(
         f"<li><b>{escape(use_case)}</b>{escape(text)}</li>"
-        for use_case, text in words.actions(payload)
+        for use_case, text in actions(words, payload)
     )
     return f'<h2>{said["do"]}</h2><ul class="do">{items}</ul>'

@@ -71,13 +71,6 @@ _MATTER = {
     "platform": "Activity",
 }
 _HEADS = {"interest": "interests", "engagement": "activity"}
-_NOUNS = {
-    "user": "user",
-    "category": "category",
-    "product": "product",
-    "campaign": "campaign",
-    "platform": "shop",
-}
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -206,7 +199,7 @@ def when(payload: Mapping[str, Any], now_ms: int) -> list[str]:
 def sure(payload: Mapping[str, Any]) -> list[str]:
     """How far to trust it, and what that number means."""
     agree, asked = votes(payload)
-    noun, span = _NOUNS[payload["level"]], _span(payload)
+    noun, span = _noun(payload), _span(payload)
     stack = payload["stack"]
     budget = (
         f"Of this stack's alerts at most {percent(stack['fdr_q'])} should be false."
@@ -228,7 +221,14 @@ def sure(payload: Mapping[str, Any]) -> list[str]:
             f"By chance alone, an unchanged {noun} looks this unusual in {fewer}1 of "
             f"{one_in(payload['p_value'])} {span}s. {budget}"
         )
-    return [first + (f" {agree} of {asked} detectors agree." if asked > 1 else "")]
+    return [
+        first
+        + (
+            f" {agree} of {asked} detectors agree; each looks for another change."
+            if asked > 1
+            else ""
+        )
+    ]
 
 
 def why(payload: Mapping[str, Any]) -> list[str]:
@@ -244,18 +244,14 @@ def detector(found: Mapping[str, Any]) -> str:
     return words_of(found["detector"], LANGUAGE).measures
 
 
-def actions(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(use case, what to do)."""
-    return [(USE_CASES[a["use_case"]], a["text"][LANGUAGE]) for a in payload["actions"]]
-
-
 def quiet(payload: Mapping[str, Any]) -> list[str]:
     """When this subject may be heard of again."""
     if payload["status"] in {"resolved", "withdrawn"}:
         return []
     until = day(parse_day(payload["stack"]["quiet_until"]), year=True)
-    noun = "the shop" if payload["level"] == "platform" else f"this {_NOUNS[payload['level']]}"
-    lines = [f"No more mail about {noun}'s {_HEADS[payload['head']]} before {until}."]
+    lines = [
+        f"No more mail about this {_noun(payload)}'s {_HEADS[payload['head']]} before {until}."
+    ]
     count = payload.get("suppressed", {}).get("count", 0)
     if count:
         lines.append(f"{count} finding{'s' if count > 1 else ''} held back since the last mail.")
@@ -280,6 +276,10 @@ def _who_short(payload: Mapping[str, Any], *, short: bool = False) -> str:
 def _inside(payload: Mapping[str, Any]) -> str:
     """Category of a folded group, whose headline begins with the number of users."""
     return f" in {payload['subject']['name']}" if is_group(payload) else ""
+
+
+def _noun(payload: Mapping[str, Any]) -> str:
+    return "shop" if payload["level"] == "platform" else str(payload["level"])
 
 
 def _span(payload: Mapping[str, Any]) -> str:

@@ -221,7 +221,7 @@ def sure(payload: Mapping[str, Any]) -> list[str]:
             f"未变化的{noun}纯属偶然地如此异常，平均{over}{one_in(payload['p_value'])}{span}才有一次。"
             f"{budget}"
         )
-    return [first + (f"{asked}个检测方法中有{agree}个同意。" if asked > 1 else "")]
+    return [first + (f"{asked}个检测方法（各查一类变化）中有{agree}个同意。" if asked > 1 else "")]
 
 
 def why(payload: Mapping[str, Any]) -> list[str]:
@@ -235,11 +235,6 @@ def why(payload: Mapping[str, Any]) -> list[str]:
 def detector(found: Mapping[str, Any]) -> str:
     """Return what a detector measures, in a reader's words."""
     return words_of(found["detector"], LANGUAGE).measures
-
-
-def actions(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(use case, what to do)."""
-    return [(USE_CASES[a["use_case"]], a["text"][LANGUAGE]) for a in payload["actions"]]
 
 
 def quiet(payload: Mapping[str, Any]) -> list[str]:

@@ -20,6 +20,7 @@ class Texts(Protocol):
     LABELS: dict[str, str]
     SEVERITY: dict[str, str]
     KINDS: dict[str, str]
+    USE_CASES: dict[str, str]
 
     def day(self, value: date, *, weekday: bool = False, year: bool = False) -> str:
         """A date."""
@@ -65,10 +66,6 @@ class Texts(Protocol):
         """What a detector measures."""
         ...
 
-    def actions(self, payload: Mapping[str, Any]) -> list[tuple[str, str]]:
-        """What to do."""
-        ...
-
     def quiet(self, payload: Mapping[str, Any]) -> list[str]:
         """When this subject may be heard of again."""
         ...
@@ -86,3 +83,11 @@ def texts(language: str) -> Texts:
     if language not in _LANGUAGES:
         raise ValueError(f"no texts in {language!r}; there are {', '.join(_LANGUAGES)}")
     return _LANGUAGES[language]
+
+
+def actions(words: Texts, payload: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(use case, what to do) of each action."""
+    return [
+        (words.USE_CASES[action["use_case"]], action["text"][words.LANGUAGE])
+        for action in payload["actions"]
+    ]
