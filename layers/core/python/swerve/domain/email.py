@@ -69,9 +69,7 @@ def subject_in_mode(payload: Mapping[str, Any], language: str, subject_mode: str
 
 def _to_do(items: list[tuple[str, str]]) -> list[str]:
     widest = max((display_width(use_case) for use_case, _ in items), default=0)
-    return [
-        line for use_case, text in actions for line in block(f"  {use_case}", [text], widest + 4)
-    ]
+    return [line for use_case, text in items for line in block(f"  {use_case}", [text], widest + 4)]
 
 
 def _link(label: str, link: str, indent: int) -> list[str]:
