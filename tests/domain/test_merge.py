@@ -150,8 +150,16 @@ def test_renames_follow_a_second_rotation():
     # WHEN
     both = first.then(second)
     # THEN
-    for renames in (both, together):
+    for renames in (both, together, both.then(Renames.none()), Renames.none().then(both)):
         assert renames.apply(np.array([1, 2, 3, 4], np.uint64)).tolist() == [3, 3, 3, 4]
+
+
+def test_nothing_to_rename():
+    # GIVEN
+    nothing = Renames.none().then(Renames.of([UserTable.empty()]))
+    # WHEN / THEN
+    assert len(nothing) == 0
+    assert nothing.apply(np.array([5], np.uint64)).tolist() == [5]
 
 
 def test_no_parts_no_events():

@@ -134,7 +134,7 @@ def _by_window(
 
 def _tell(deps: EarlyDeps, through: int, span: range, found: list[Candidate]) -> int:
     """Put rows for what is new, and ask for them to be told."""
-    spoken = {row.subject_kind for window in span for row in deps.alerts.in_window(window)}
+    spoken = {row.subject_kind: row for window in span for row in deps.alerts.in_window(window)}
     memory = deps.data.get(runs.selection_key(deps.settings.windows, through))
     cooling = _cooling(deps, Selection() if memory is None else Selection.from_json(memory))
     decisions = [
@@ -153,12 +153,13 @@ def _tell(deps: EarlyDeps, through: int, span: range, found: list[Candidate]) ->
         if cooling.get((candidate.subject, candidate.head), 0) <= candidate.window
     ]
     fresh = [decision for decision in decisions if decision.subject_kind not in spoken]
-    if not fresh:
-        return 0
-    names = deps.windows.names(sorted(named_keys(fresh)))
+    names = deps.windows.names(sorted(named_keys(fresh))) if fresh else {}
     told = sum(deps.alerts.put(_row(decision, names, deps.facts), None) for decision in fresh)
     _confirm_later(deps, {decision.window for decision in fresh})
-    deps.notify_queue.send([json.dumps({"task": "tell"})])
+    # A crash after the rows must not lose the message: what waits to be told is asked for again.
+    told_already = {name for name, row in spoken.items() if row.state != "selected"}
+    if any(decision.subject_kind not in told_already for decision in decisions):
+        deps.notify_queue.send([json.dumps({"task": "tell"})])
     return told
 
 

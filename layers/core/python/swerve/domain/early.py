@@ -35,6 +35,7 @@ _LEAST_SHARE = 1e-3  # of a category that the shop hardly knows yet
 _WEEK_DAYS = 7
 _TAIL_SHARE = 0.005  # of the user-windows; the tail is fitted to those beyond
 _LEAST_TAIL = 20  # with fewer in the tail, nobody can say what is rare
+_STEEPEST = 3.0  # real shops have 2 to 3; few distinct counts can look much steeper than they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +58,14 @@ class Tail:
     @classmethod
     def of(cls, scores: Floats, size: int) -> Tail | None:
         """Fit to the scores of `size` user-windows (those left out are 0); None for too few."""
-        count = int(size * _TAIL_SHARE)
-        if count < _LEAST_TAIL or scores.size <= count:
+        count = min(int(size * _TAIL_SHARE), scores.size - 1)
+        if count < _LEAST_TAIL:
             return None
         ranked = np.sort(scores)[-count - 1 :]
         start = float(ranked[0])
         spread = float(np.mean(np.log(ranked[1:] / start)))
-        return cls(start, count / size, 1.0 / max(spread, 1e-6)) if start > 0 else None
+        power = min(1.0 / max(spread, 1e-6), _STEEPEST)
+        return cls(start, count / size, power) if start > 0 else None
 
     def p_value(self, scores: Floats) -> Floats:
         """Probability of at least this score in a user-window; 1 below the tail."""
@@ -91,14 +93,27 @@ class Reference:
     factor: Floats
 
     @classmethod
-    def of(cls, state: ShardState, context: Context, since: int) -> Reference:
+    def of(cls, state: ShardState, counts: WindowCounts, context: Context, since: int) -> Reference:
         """Of a checkpoint, for users first seen up to `since`."""
         level = state.cohort.level[:, 0] / np.maximum(state.cohort.span, 1.0)
-        return cls(
-            state.first <= since,
-            np.maximum(level, _LEAST_LEVEL),
-            np.maximum(context.factor[:, 0], 1.0),
-        )
+        settled = state.first <= since
+        factor = np.maximum(context.factor[:, 0], 1.0)
+        factor[0] = max(factor[0], _shop_ratio(state, counts, level, settled))
+        return cls(settled, np.maximum(level, _LEAST_LEVEL), factor)
+
+
+def _shop_ratio(
+    state: ShardState, counts: WindowCounts, level: Floats, settled: NDArray[np.bool_]
+) -> float:
+    """Events of the open window over the usual, without the busiest hundredth of the users.
+
+    The cohort factor bounds what one user may add, and so a sale that everybody joins, too.
+    """
+    now = np.zeros(level.size)
+    row = binary.rows_of(state.users, counts.users)
+    now[row[row >= 0]] = counts.total[row >= 0]
+    calm = settled & (now <= np.quantile(now[settled], 0.99, method="higher"))
+    return float(now[calm].sum() / max(level[calm].sum(), 1.0))
 
 
 def early_candidates(
@@ -119,9 +134,10 @@ def early_candidates(
     warmup_weeks : int
         Users known for a shorter time are not spoken of.
     """
-    reference = Reference.of(state, context, counts.window - warmup_weeks * _WEEK_DAYS)
-    if not reference.settled.any():
+    since = counts.window - warmup_weeks * _WEEK_DAYS
+    if not (state.first <= since).any():
         return []
+    reference = Reference.of(state, counts, context, since)
     row = binary.rows_of(state.users, counts.users)
     row[~reference.settled[row]] = -1
     found = _surges(state, counts, reference, row, p_max)

@@ -71,7 +71,7 @@ class Renames:
     def of(cls, tables: Iterable[UserTable]) -> Renames:
         """Collect what the user tables know of previous pseudonyms."""
         known = [(t.previous[t.previous != 0], t.users[t.previous != 0]) for t in tables]
-        return cls._resolved([pair for pair in known if pair[0].size])
+        return cls._resolved(known)
 
     def then(self, later: Renames) -> Renames:
         """These and later ones together: a user renamed twice ends at the newest name."""
@@ -86,6 +86,7 @@ class Renames:
 
     @classmethod
     def _resolved(cls, pairs: list[tuple[NDArray[np.uint64], NDArray[np.uint64]]]) -> Renames:
+        pairs = [pair for pair in pairs if pair[0].size]
         if not pairs:
             return cls.none()
         old = np.concatenate([pair[0] for pair in pairs])
