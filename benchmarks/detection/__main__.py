@@ -36,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--split", default="validation", choices=["validation", "train", "test"])
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--slow-seeds", type=int, default=2, help="for peers of half a minute a panel")
+    parser.add_argument("--slow-seeds", type=int, default=2, help="for slow peers")
     parser.add_argument("--sections", nargs="+", default=list(SECTIONS), choices=list(SECTIONS))
     parser.add_argument("--without-peers", action="store_true")
     parser.add_argument("--panels", type=Path, default=PANELS)
