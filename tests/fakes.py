@@ -9,7 +9,6 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import wraps
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -35,12 +34,14 @@ class Faults:
 
     `crash_at=k` dies just before the k-th call (1-based), so k over 1..n+1 covers every gap between
     two calls. `throttle=p` raises `TransientFault` with probability p, half of them after the call
-    took effect, as when only the answer is lost.
+    took effect, as when only the answer is lost. `retries` is how often the port itself tries
+    again, as botocore does: what took effect is then done twice.
     """
 
     crash_at: int | None = None
     throttle: float = 0.0
     seed: int = 0
+    retries: int = 0
     calls: int = 0
     names: Counter[str] = field(default_factory=Counter)
 
@@ -61,7 +62,7 @@ class Faults:
 
     def heal(self) -> None:
         """No more faults; the count starts anew."""
-        self.crash_at, self.throttle, self.calls = None, 0.0, 0
+        self.crash_at, self.throttle, self.retries, self.calls = None, 0.0, 0, 0
         self.names.clear()
 
 
@@ -71,10 +72,17 @@ def guarded(method: Method) -> Method:
     @wraps(method)
     def call(self: Any, *arguments: Any, **named: Any) -> Any:
         name = f"{type(self).__name__.removeprefix('Fake').lower()}.{method.__name__}"
-        self.faults.before(name)
-        answer = method(self, *arguments, **named)
-        self.faults.after(name)
-        return answer
+        for retries_left in reversed(range(self.faults.retries + 1)):
+            try:
+                self.faults.before(name)
+                answer = method(self, *arguments, **named)
+                self.faults.after(name)
+            except TransientFault:
+                if not retries_left:
+                    raise
+                continue
+            return answer
+        raise AssertionError("unreachable: the last try returns or raises")
 
     return call  # type: ignore[return-value] - wraps keeps the signature
 
@@ -107,7 +115,7 @@ class FakeUploads:
         """Upload a new version of a key."""
         versions = sum(known.key == key for known in self.objects)
         uploaded = UploadedObject("uploads", key, f"v{versions + 1}")
-        head = ObjectHead(len(body), uploaded_ms, MappingProxyType(dict(metadata or {})))
+        head = ObjectHead(len(body), uploaded_ms, dict(metadata or {}))
         self.objects[uploaded] = (bytes(body), head)
         return uploaded
 
@@ -361,6 +369,8 @@ class World:
         self.events = FakeTopic(self.faults)
         self.workflow = FakeCloseStarter(self.faults)
 
-    def break_with(self, crash_at: int | None = None, throttle: float = 0.0, seed: int = 0) -> None:
+    def break_with(
+        self, crash_at: int | None = None, throttle: float = 0.0, seed: int = 0, retries: int = 0
+    ) -> None:
         """Start injecting faults; the call count starts anew."""
-        self.faults.__init__(crash_at, throttle, seed)  # type: ignore[misc] - same object, shared
+        self.faults.__init__(crash_at, throttle, seed, retries)  # type: ignore[misc] - same object, shared

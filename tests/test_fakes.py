@@ -42,6 +42,17 @@ def test_throttling_strikes_before_and_after_the_effect():
     assert failed_without > 20
 
 
+def test_a_port_that_retries_does_again_what_took_effect_before():
+    # GIVEN
+    world = World()
+    world.break_with(throttle=0.5, seed=3, retries=20)
+    # WHEN
+    for _ in range(50):
+        world.score_queue.send(["a"])
+    # THEN
+    assert len(world.score_queue.bodies) > 50
+
+
 def test_compare_and_set_like_dynamodb():
     # GIVEN
     world = World()
