@@ -19,10 +19,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 TASKS: dict[str, Any] = {
-    "merge": close.merge,
-    "population": close.population,
-    "score": close.score,
-    "calibrate": close.calibrate,
+    task.__name__: task for task in (close.merge, close.population, close.score, close.calibrate)
 }
 
 logger = Logger(service="score")
@@ -52,6 +49,7 @@ def handler(event: dict[str, Any], context: Any) -> Any:
     if "Records" in event:
         return batch.process_partial_response(event, look, processor, context)
     logger.info("task", extra=event)
+    metrics.add_metric(f"{event['task'].capitalize()}Tasks", MetricUnit.Count, 1)
     deps, _ = build()
     if event["task"] == "plan":
         return plan.plan(deps, event["owner"], event["waits"])
