@@ -19,7 +19,11 @@ LINES_PER_SECTION = 10
 
 _WORDS = {
     "en": {
-        "subject": "[DIGEST] {count:,} alert{s}, to {until} ({critical} critical, {high} high)",
+        "subject": "[DIGEST] {what}, to {until} ({critical} critical, {high} high)",
+        "alert": "{count:,} alert",
+        "correction": "{count:,} correction",
+        "plural": "s",
+        "and": " and ",
         "opening": "{count:,} alerts since {since}; {calm:,} need no action today.",
         "opening_first": "{count:,} alerts up to {until}; {calm:,} need no action today.",
         "windows": "They concern {first} to {last}.",
@@ -49,7 +53,11 @@ _WORDS = {
         "colon": ": ",
     },
     "zh-CN": {
-        "subject": "[汇总] {count:,}条兴趣预警，截至{until}（紧急{critical} 高{high}）",
+        "subject": "[汇总] {what}，截至{until}（紧急{critical} 高{high}）",
+        "alert": "{count:,}条兴趣预警",
+        "correction": "{count:,}条更正",
+        "plural": "",
+        "and": "、",
         "opening": "自{since}以来{count:,}条预警，其中{calm:,}条今天无需处理。",
         "opening_first": "截至{until}共{count:,}条预警，其中{calm:,}条今天无需处理。",
         "windows": "涉及{first}至{last}。",
@@ -129,8 +137,7 @@ def digest_email(digest: Digest, language: str, *, subject_mode: str = "ascii") 
     lines += ["--", f"swerve | {payloads[0]['stack']['name']}"]
     shown = language if subject_mode == "utf8" else "en"
     subject = _WORDS[shown]["subject"].format(
-        count=len(payloads),
-        s="" if len(payloads) == 1 else "s",
+        what=_counted(len(payloads) - len(corrected), len(corrected), shown),
         until=_moment(digest.now_ms, shown),
         critical=len(critical),
         high=len(high),
@@ -172,6 +179,16 @@ def _opening(digest: Digest, language: str, calm: int) -> list[str]:
         first=words.day(parse_day(first), year=True), last=words.day(parse_day(last), year=True)
     )
     return wrap(text, EMAIL_COLUMNS)
+
+
+def _counted(alerts: int, corrections: int, language: str) -> str:
+    said = _WORDS[language]
+    counts = (("alert", alerts), ("correction", corrections))
+    return said["and"].join(
+        said[name].format(count=count) + said["plural"] * (count != 1)
+        for name, count in counts
+        if count
+    )
 
 
 def _moment(time_ms: int, language: str) -> str:
