@@ -98,7 +98,7 @@ def test_display_name(path: str, shown: str) -> None:
 
 
 def test_facts_of_the_stack() -> None:
-    manifest = {"version": "lstm-3", "model": {"sha256": "ab"}}
+    manifest = {"model": {"cell": "lstm", "sha256": "57b9baa5c013b6c3"}}
     facts = StackFacts.of(Settings(link_base="https://al.example.com/"), manifest)
-    assert (facts.link_base, facts.model_version) == ("https://al.example.com", "lstm-3")
+    assert (facts.link_base, facts.model_version) == ("https://al.example.com", "lstm-57b9baa5")
     assert StackFacts.of(Settings()).model_version == "none"

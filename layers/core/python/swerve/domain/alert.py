@@ -84,6 +84,8 @@ class StackFacts:
     def of(cls, settings: Knobs, manifest: Mapping[str, Any] | None = None) -> StackFacts:
         """Take the facts from the settings and the manifest of the model in use, if any."""
         model = (manifest or {}).get("model", {})
+        sha256 = str(model.get("sha256", ""))
+        version = f"{model.get('cell', 'model')}-{sha256[:8]}" if sha256 else "none"
         return cls(
             settings.stack,
             settings.windows,
@@ -91,8 +93,8 @@ class StackFacts:
             settings.fdr_q,
             settings.cooldown_weeks,
             settings.link_base.rstrip("/"),
-            str((manifest or {}).get("version", "none")),
-            str(model.get("sha256", "")),
+            version,
+            sha256,
             Reliability.of(manifest or {}),
         )
 
