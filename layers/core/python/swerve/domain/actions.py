@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from swerve.domain.candidate import Kind, Level
+from swerve.domain.figures import is_worth_naming
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,11 +82,15 @@ def _chosen(level: Level, kind: Kind) -> tuple[tuple[str, str, str], ...]:
             return _UPWARD if upward else _DOWNWARD
 
 
+def _named(payload: Mapping[str, Any], side: str) -> str:
+    return str(payload["change"][side]["name"]) if is_worth_naming(payload, side) else ""
+
+
 def _english(code: str, payload: Mapping[str, Any]) -> str:
     """Return what to do, for an action code."""
-    before = payload["change"]["from"].get("name", "the old interest")
     subject_name = payload["subject"].get("name", "")
-    after = payload["change"]["to"].get("name") or subject_name or "what is active now"
+    before = _named(payload, "from") or "the old interest"
+    after = _named(payload, "to") or subject_name or "what is active now"
     many = payload["level"] != "user"
     texts = {
         "refresh_profile": f"Refresh the profile today; lead with {after}.",
@@ -121,9 +126,9 @@ def _english(code: str, payload: Mapping[str, Any]) -> str:
 
 def _chinese(code: str, payload: Mapping[str, Any]) -> str:
     """Return what to do, for an action code."""
-    before = payload["change"]["from"].get("name", "原有兴趣")
     subject_name = payload["subject"].get("name", "")
-    after = payload["change"]["to"].get("name") or subject_name or "当前活跃品类"
+    before = _named(payload, "from") or "原有兴趣"
+    after = _named(payload, "to") or subject_name or "当前活跃品类"
     texts = {
         "refresh_profile": f"今天刷新用户画像，优先展示{after}。",
         "blend_profile": f"逐步在推荐中加入{after}。",

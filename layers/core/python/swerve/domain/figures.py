@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 TINY_SHARE = 0.005
 MAIN_SHARE = 0.2
+NAMED_SHARE = 0.1
+SILENT_DAYS = 7
 SEASONAL = 0.15
 RAREST = 100_000  # rarer chances are beyond what the calibration has seen
 REASONS = 5  # lines of evidence in a mail; the page has them all
@@ -139,13 +141,26 @@ def votes(payload: Mapping[str, Any]) -> tuple[int, int]:
     return sum(found["vote"] for found in spoken), len(spoken)
 
 
+def is_worth_naming(payload: Mapping[str, Any], side: str) -> bool:
+    """More or less of everything is not about a category that is a small part of it."""
+    share = payload["change"][side]
+    if payload["head"] == "engagement":
+        return bool(max(share.get("share", 0.0), share.get("was", 0.0)) >= NAMED_SHARE)
+    return "share" in share
+
+
 def moved(payload: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Shares that tell of this kind of change, gained before lost."""
     sides = {"surge": ("to",), "drop": ("from",), "churn_risk": ()}.get(
         payload["kind"], ("to", "from")
     )
-    change = payload["change"]
-    return [change[side] for side in sides if "share" in change[side]]
+    return [payload["change"][side] for side in sides if is_worth_naming(payload, side)]
+
+
+def is_silent(payload: Mapping[str, Any]) -> bool:
+    """Whether a user who does less has not been seen for a while."""
+    losing = payload["kind"] in {"drop", "churn_risk"} and payload["level"] == "user"
+    return bool(losing and payload["facts"].get("idle_days", 0) >= SILENT_DAYS)
 
 
 def is_main(payload: Mapping[str, Any]) -> bool:

@@ -13,6 +13,7 @@ from swerve.domain.figures import (
     is_main,
     is_rarest,
     is_seasonal,
+    is_silent,
     local,
     moved,
     number,
@@ -132,9 +133,8 @@ def subject(payload: Mapping[str, Any]) -> str:
             text = f"Update: {text}"
     if payload.get("provisional"):
         text = f"Early notice: {text}"
-    members = payload["subject"].get("members")
-    if members and not is_group(payload):
-        text += f" ({members:,} users)"
+    if "members" in payload["subject"] and not is_group(payload):
+        text += f" ({payload['subject']['members']:,} users)"
     if payload["confidence_basis"] == "backtest":
         text += f" ({percent(payload['confidence'])} sure)"
     return f"[{SEVERITY[payload['severity']]}] {text}"
@@ -224,7 +224,7 @@ def sure(payload: Mapping[str, Any]) -> list[str]:
     return [
         first
         + (
-            f" {agree} of {asked} detectors agree; each looks for another change."
+            f" {agree} of {asked} detectors agree; each looks at something else."
             if asked > 1
             else ""
         )
@@ -333,7 +333,7 @@ def _activity_sentence(payload: Mapping[str, Any]) -> str:
 def _group_sentence(payload: Mapping[str, Any]) -> str:
     change = payload["change"]
     before, after = change["from"].get("name"), change["to"].get("name")
-    users = f"{payload['subject'].get('members', 0):,} users"
+    users = _who_short(payload)
     span = f"in one {_span(payload)}"
     match payload["kind"]:
         case "switch":
@@ -361,7 +361,7 @@ def _numbers(payload: Mapping[str, Any]) -> list[str]:
     if "breadth_now" in facts and payload["kind"] == "breadth_change":
         before = number_of(facts.get("breadth_before", 0.0))
         lines.append(f"In effect {before} -> {number_of(facts['breadth_now'])} categories.")
-    if payload["level"] == "user" and facts.get("idle_days", 0) >= 7:
+    if is_silent(payload):
         span = _span(payload)
         lines.append(f"Last seen {facts['idle_days']:.0f} days before the end of the {span}.")
     shares = moved(payload)

@@ -13,6 +13,7 @@ from swerve.domain.figures import (
     is_main,
     is_rarest,
     is_seasonal,
+    is_silent,
     local,
     moved,
     number,
@@ -221,7 +222,7 @@ def sure(payload: Mapping[str, Any]) -> list[str]:
             f"未变化的{noun}纯属偶然地如此异常，平均{over}{one_in(payload['p_value'])}{span}才有一次。"
             f"{budget}"
         )
-    return [first + (f"{asked}个检测方法（各查一类变化）中有{agree}个同意。" if asked > 1 else "")]
+    return [first + (f"{asked}个检测方法（各看不同方面）中有{agree}个同意。" if asked > 1 else "")]
 
 
 def why(payload: Mapping[str, Any]) -> list[str]:
@@ -353,7 +354,7 @@ def _numbers(payload: Mapping[str, Any]) -> list[str]:
     if "breadth_now" in facts and payload["kind"] == "breadth_change":
         before = number_of(facts.get("breadth_before", 0.0))
         lines.append(f"有效品类数 {before} → {number_of(facts['breadth_now'])}。")
-    if payload["level"] == "user" and facts.get("idle_days", 0) >= 7:
+    if is_silent(payload):
         lines.append(f"截至期末已有{round(facts['idle_days'])}天无任何行为。")
     shares = moved(payload)
     if shares:
