@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from swerve.domain.layout import block, bullets
 from swerve.domain.lint import ascii_only, display_width, subject_line
-from swerve.domain.texts import actions, texts
+from swerve.domain.texts import actions, texts, why
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +48,7 @@ def alert_email(
     lines += block(labels["when"], words.when(payload, now_ms), indent)
     if not ended:
         lines += block(labels["sure"], words.sure(payload), indent)
-        lines += ["", labels["why"], *bullets(words.why(payload))]
+        lines += ["", labels["why"], *bullets(why(words, payload))]
         lines += ["", labels["do"], *_to_do(actions(words, payload))]
     link = payload["links"].get("chart", payload["links"]["page"])
     lines += ["", *_link(labels["look"], link, indent)]

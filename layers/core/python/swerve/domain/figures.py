@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -135,6 +135,12 @@ def heard(payload: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return sorted(spoken, key=lambda evidence: not evidence["vote"])
 
 
+def last_day_of_change(payload: Mapping[str, Any]) -> date:
+    """Last local day before the change was seen to have ended."""
+    ended = datetime.fromisoformat(payload["resolved_at"]) - timedelta(seconds=1)
+    return ended.astimezone(ZoneInfo(payload["stack"]["time_zone"])).date()
+
+
 def votes(payload: Mapping[str, Any]) -> tuple[int, int]:
     """(detectors that vote for the alert, detectors heard)."""
     spoken = heard(payload)
@@ -145,7 +151,10 @@ def is_worth_naming(payload: Mapping[str, Any], side: str) -> bool:
     """More or less of everything is not about a category that is a small part of it."""
     share = payload["change"][side]
     if payload["head"] == "engagement":
-        return bool(max(share.get("share", 0.0), share.get("was", 0.0)) >= NAMED_SHARE)
+        grew = share.get("share", 0.0) > share.get("was", 0.0)
+        return grew == (side == "to") and bool(
+            max(share.get("share", 0.0), share.get("was", 0.0)) >= NAMED_SHARE
+        )
     return "share" in share
 
 

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from swerve.domain.detectors import GROUP, compares_with_usual, words_of
 from swerve.domain.figures import (
-    REASONS,
     fall,
-    heard,
     is_group,
     is_main,
     is_rarest,
     is_seasonal,
     is_silent,
+    last_day_of_change,
     local,
     moved,
     number,
@@ -43,6 +42,7 @@ LABELS = {
     "do": "DO",
     "look": "LOOK",
     "help": "HELP",
+    "more": "{count} more on the page below",
     "quiet": "QUIET",
 }
 SEVERITY = {"critical": "CRITICAL", "high": "HIGH", "medium": "MEDIUM", "low": "LOW"}
@@ -154,8 +154,8 @@ def note(payload: Mapping[str, Any]) -> list[str]:
                 "Please undo what you did because of the earlier message."
             ]
         case "resolved":
-            ended = parse_day(payload["resolved_at"])
-            return [f"The change ended: nothing unusual was seen up to {day(ended, year=True)}."]
+            ended = day(last_day_of_change(payload), year=True)
+            return [f"The change ended by {ended}, or became the usual: it stands out no more."]
         case "updated":
             return ["Late or complete data changed this alert; this replaces the earlier message."]
     if payload.get("provisional"):
@@ -229,14 +229,6 @@ def sure(payload: Mapping[str, Any]) -> list[str]:
             else ""
         )
     ]
-
-
-def why(payload: Mapping[str, Any]) -> list[str]:
-    """Evidence, one line a detector, the strongest votes first."""
-    ranked = heard(payload)
-    lines = [_reason(found) for found in ranked[:REASONS]]
-    more = len(ranked) - REASONS
-    return lines if more <= 0 else [*lines, f"{more} more on the page below"]
 
 
 def detector(found: Mapping[str, Any]) -> str:
@@ -385,7 +377,8 @@ def _pair(share: Mapping[str, Any]) -> str:
     return f"{percent(share['was'])} -> {percent(share['share'])}"
 
 
-def _reason(found: Mapping[str, Any]) -> str:
+def reason(found: Mapping[str, Any]) -> str:
+    """One line of evidence."""
     if found["detector"] == GROUP:
         return f"{detector(found)}: {found['value']:,.0f} (from 20 on told as one)"
     statistic = words_of(found["detector"], LANGUAGE).statistic

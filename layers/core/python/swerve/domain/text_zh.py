@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from swerve.domain.detectors import GROUP, compares_with_usual, words_of
 from swerve.domain.figures import (
-    REASONS,
     fall,
-    heard,
     is_group,
     is_main,
     is_rarest,
     is_seasonal,
     is_silent,
+    last_day_of_change,
     local,
     moved,
     number,
@@ -43,6 +42,7 @@ LABELS = {
     "do": "建议",
     "look": "图表",
     "help": "说明",
+    "more": "另有{count}项，见下方页面",
     "quiet": "免打扰",
 }
 SEVERITY = {"critical": "紧急", "high": "高", "medium": "中", "low": "低"}
@@ -151,8 +151,8 @@ def note(payload: Mapping[str, Any]) -> list[str]:
         case "withdrawn":
             return ["撤回：补齐迟到数据后，该变化不再显著。请撤销因此前消息而采取的措施。"]
         case "resolved":
-            ended = parse_day(payload["resolved_at"])
-            return [f"该变化已结束：截至{day(ended, year=True)}未再见异常。"]
+            ended = day(last_day_of_change(payload), year=True)
+            return [f"该变化已于{ended}前结束，或已成为常态，不再显著。"]
         case "updated":
             return ["数据补齐后本预警有变化，请以本邮件为准。"]
     if payload.get("provisional"):
@@ -223,14 +223,6 @@ def sure(payload: Mapping[str, Any]) -> list[str]:
             f"{budget}"
         )
     return [first + (f"{asked}个检测方法（各看不同方面）中有{agree}个同意。" if asked > 1 else "")]
-
-
-def why(payload: Mapping[str, Any]) -> list[str]:
-    """Evidence, one line a detector, the strongest votes first."""
-    ranked = heard(payload)
-    lines = [_reason(found) for found in ranked[:REASONS]]
-    more = len(ranked) - REASONS
-    return lines if more <= 0 else [*lines, f"另有{more}项，见下方页面"]
 
 
 def detector(found: Mapping[str, Any]) -> str:
@@ -372,7 +364,8 @@ def _pair(share: Mapping[str, Any]) -> str:
     return f"{percent(share['was'])} → {percent(share['share'])}"
 
 
-def _reason(found: Mapping[str, Any]) -> str:
+def reason(found: Mapping[str, Any]) -> str:
+    """One line of evidence."""
     if found["detector"] == GROUP:
         return f"{detector(found)}：{found['value']:,.0f}名（满20名即合并通知）"
     statistic = words_of(found["detector"], LANGUAGE).statistic

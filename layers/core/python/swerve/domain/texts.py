@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from swerve.domain import text_en, text_zh
+from swerve.domain.figures import REASONS, heard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,8 +59,8 @@ class Texts(Protocol):
         """How far to trust it."""
         ...
 
-    def why(self, payload: Mapping[str, Any]) -> list[str]:
-        """The evidence."""
+    def reason(self, found: Mapping[str, Any]) -> str:
+        """One line of evidence."""
         ...
 
     def detector(self, found: Mapping[str, Any]) -> str:
@@ -91,3 +92,11 @@ def actions(words: Texts, payload: Mapping[str, Any]) -> list[tuple[str, str]]:
         (words.USE_CASES[action["use_case"]], action["text"][words.LANGUAGE])
         for action in payload["actions"]
     ]
+
+
+def why(words: Texts, payload: Mapping[str, Any]) -> list[str]:
+    """Evidence, one line a detector, the votes for the alert first."""
+    ranked = heard(payload)
+    lines = [words.reason(found) for found in ranked[:REASONS]]
+    more = len(ranked) - REASONS
+    return [*lines, words.LABELS["more"].format(count=more)] if more > 0 else lines
