@@ -6,8 +6,10 @@ import json
 import shutil
 import signal
 import time
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import cycle, islice, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,12 +30,16 @@ if TYPE_CHECKING:
 
 FOLDER = Path(".swerve/demo")
 FAST_WEEKS, FAST_HOUSEHOLDS = 20, 500
+# So short a log leaves little to alert on after the usual twelve weeks.
+FAST_PARAMETERS = {"WarmupWeeks": "8"}
 PARAMETERS = {
     "Window": "7d",
     "TimeZone": TIME_ZONE,
     "ShardCount": "4",
     # The files may come in any order: none is ever too late.
     "HorizonDays": "730",
+    # A file is a whole week: no need to wait a day for stragglers after it.
+    "LatenessSeconds": "0",
     # A few single mails and a digest, at one message a second.
     "DailyEmailBudget": "12",
     "EarlyNotices": "off",
@@ -41,6 +47,7 @@ PARAMETERS = {
 _POLL_S = 0.5
 _SAY_S = 5.0
 _MOST_S = 900
+_MOST_TELL_S = 30
 _MAILS = 3
 
 
@@ -58,8 +65,8 @@ class _Timings:
         self.stages[name] = time.monotonic() - begun
 
     def __str__(self) -> str:
-        lines = [f"  {name:32} {seconds:6.1f} s" for name, seconds in self.stages.items()]
-        return "\n".join([*lines, f"  {'all':32} {sum(self.stages.values()):6.1f} s"])
+        lines = [f"  {name:36} {seconds:6.1f} s" for name, seconds in self.stages.items()]
+        return "\n".join([*lines, f"  {'all':36} {sum(self.stages.values()):6.1f} s"])
 
 
 def play(*, fast: bool, keep: bool, port: int | None) -> None:
@@ -70,11 +77,12 @@ def play(*, fast: bool, keep: bool, port: int | None) -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     shutil.rmtree(FOLDER, ignore_errors=True)
     timings = _Timings()
+    parameters = PARAMETERS | (FAST_PARAMETERS if fast else {})
     with timings.stage("Starting the stack on this computer"):
         if keep:
-            stack = local.up(PARAMETERS, port)
+            stack = local.up(parameters, port)
         else:
-            running = local.running(FOLDER, PARAMETERS, port)
+            running = local.running(FOLDER, parameters, port)
             stack = running.__enter__()
     try:
         _show(stack, timings, fast=fast)
@@ -94,8 +102,8 @@ def _show(stack: Stack, timings: _Timings, *, fast: bool) -> None:
     with timings.stage("Packing, closing windows, scoring"):
         _follow(stack, rows)
     with timings.stage("Telling"):
-        _await_mails(stack)
-    alerts = chosen_alerts(stack)
+        alerts = chosen_alerts(stack)
+        _await_mails(stack, len(alerts))
     balanced = _print_ledger(stack, rows)
     typer.secho("\nAlerts by kind and severity", bold=True)
     typer.echo("\n".join(tally(alerts)))
@@ -126,7 +134,7 @@ def _put_products(stack: Stack) -> None:
 
 def _follow(stack: Stack, rows: int) -> None:
     """Watch until every row is in a closed window."""
-    deadline, said, nudged = time.monotonic() + _MOST_S, 0.0, False
+    deadline, said, nudged = time.monotonic() + _MOST_S, 0.0, 0.0
     while time.monotonic() < deadline:
         now = Snapshot.of(stack)
         if time.monotonic() - said > _SAY_S:
@@ -135,12 +143,13 @@ def _follow(stack: Stack, rows: int) -> None:
         if now.rows >= rows and not now.waiting:
             typer.echo(f"  {now}")
             return
-        if now.rows >= rows and not nudged and not _closing(stack):
+        rested = time.monotonic() - nudged > _SAY_S
+        if now.rows >= rows and rested and not _closing(stack):
             # What the schedule does every 15 minutes: close what uploads no longer push.
             stack.client("stepfunctions").start_execution(
                 stateMachineArn=stack.outputs["CloseWorkflowArn"], input='{"scheduled": true}'
             )
-            nudged = True
+            nudged = time.monotonic()
         time.sleep(_POLL_S)
     raise SwerveError(f"not all windows were closed within {_MOST_S} s; the log is in {FOLDER}")
 
@@ -152,14 +161,16 @@ def _closing(stack: Stack) -> bool:
     return bool(running["executions"])
 
 
-def _await_mails(stack: Stack) -> None:
-    """Wait for the mails; the JSON of the other alerts follows at one a second."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        waiting = [r for r in stack.alerts.in_state(("selected",)) if "email" not in r.told.split()]
-        if not waiting:
-            return
+def _await_mails(stack: Stack, alerts: int) -> None:
+    """Wait for the first mails; the JSON of the alerts follows at one message a second."""
+    deadline = time.monotonic() + _MOST_TELL_S
+    while alerts and time.monotonic() < deadline and not any(stack.data.keys("outbox/email/")):
         time.sleep(_POLL_S)
+    channels = Counter(key.split("/")[1] for key in stack.data.keys("outbox/"))
+    typer.echo(
+        f"  {channels['email']} e-mails and {channels['events']} JSON messages so far:"
+        " one a second, the rest in the next digest"
+    )
 
 
 def _print_ledger(stack: Stack, rows: int) -> bool:
@@ -175,19 +186,17 @@ def _print_ledger(stack: Stack, rows: int) -> bool:
         f" + {found.duplicates_across:,} duplicates across files + {found.waiting:,} waiting"
     )
     balanced = found.balanced and found.rows == rows
-    typer.secho(
-        f"  {'balances' if balanced else 'DOES NOT BALANCE'}", fg=None if balanced else "red"
-    )
+    typer.echo("  it balances" if balanced else "  IT DOES NOT BALANCE")
     return balanced
 
 
 def _print_mails(alerts: list[AlertRow]) -> None:
     from swerve.domain.email import alert_email
 
-    telling = _most_telling(alerts)
-    for number, (row, language) in enumerate(
-        zip(telling, ["en"] * _MAILS + ["zh-CN"], strict=False)
-    ):
+    # The same alert may serve twice where a short log has few of them.
+    telling = list(islice(cycle(_most_telling(alerts)), _MAILS + 1))
+    for number, row in enumerate(telling, start=1):
+        language = "en" if number <= _MAILS else "zh-CN"
         payload: dict[str, Any] = json.loads(row.payload)
         mail = alert_email(payload, language, int(time.time() * 1000), subject_mode="utf8")
         typer.secho(f"\nE-mail {number} ({language})", bold=True)
@@ -199,10 +208,8 @@ def _most_telling(alerts: list[AlertRow]) -> list[AlertRow]:
     by_kind: dict[str, list[AlertRow]] = {}
     for row in sorted(alerts, key=lambda r: (SEVERITIES.index(r.severity), -r.window)):
         by_kind.setdefault(row.subject_kind.rpartition("#")[2], []).append(row)
-    order = [
-        row for place in range(_MAILS + 1) for rows in by_kind.values() for row in rows[place:][:1]
-    ]
-    return order[: _MAILS + 1]
+    rounds = zip_longest(*by_kind.values())
+    return [row for kinds in rounds for row in kinds if row is not None][: _MAILS + 1]
 
 
 def _print_page(stack: Stack, alerts: list[AlertRow]) -> None:
