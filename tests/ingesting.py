@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from swerve.adapters.files import LocalFiles
@@ -14,10 +15,12 @@ from swerve.domain.names import name_key, normalise
 from swerve.domain.packing import unpack
 from swerve.domain.pseudonym import Keyring
 from swerve.ingest import Delivery, IngestDeps, ingest
-from swerve.receipt import Receipt
 from swerve.settings import Settings
 
 from tests.fakes import World
+
+if TYPE_CHECKING:
+    from swerve.receipt import Receipt
 
 SECRET = '{"current": "a secret of the tests"}'
 KEYRING = Keyring.parse(SECRET)
@@ -52,6 +55,7 @@ def upload(
     world: World,
     body: bytes,
     key: str = "events/file",
+    *,
     settings: Settings = SETTINGS,
     keyring: Keyring = KEYRING,
     delivery: Delivery | None = None,

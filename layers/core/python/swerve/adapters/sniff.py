@@ -90,15 +90,17 @@ def _json_shape(compression: Compression, text: str, whole: bool) -> Shape:
 
 def _one_record_a_line(lines: list[str]) -> bool:
     """JSON Lines, with some broken lines perhaps; not concatenated, not over several lines."""
+    decoder = json.JSONDecoder()
     good = 0
     for line in lines:
         try:
-            good += isinstance(json.loads(line), dict)
-        except json.JSONDecodeError as wrong:
-            if wrong.msg == "Extra data":
-                return False
-        except RecursionError:
+            record, end = decoder.raw_decode(line.strip())
+        except (json.JSONDecodeError, RecursionError):
             continue
+        if isinstance(record, dict):
+            good += 1
+            if line.strip()[end:].lstrip(" ,").startswith("{"):
+                return False
     return good > 0
 
 
