@@ -34,40 +34,58 @@ if TYPE_CHECKING:
 TABLES = Path(__file__).resolve().parents[1] / "layers/core/python/swerve/calibration.json"
 WARMUP_WEEKS = 12
 COOLDOWN_WEEKS = 8
-MIN_ACTIVE_WEEKS = 8
+ZONE = "America/New_York"
 
 
 @dataclass(frozen=True, slots=True)
 class HeadDesign:
-    """What a head combines; chosen on the training and validation splits."""
+    """What a head combines; chosen on the training and validation splits.
 
-    statistics: tuple[str, ...]
+    Attributes
+    ----------
+    weights : mapping
+        Statistic to its weight in the soft maximum.
+    edges : tuple of float
+        Bounds of the activity buckets.
+    power, share : float
+        See `HeadTables`.
+    min_active_weeks : int
+        Households that the tables are measured on. Engagement needs steady ones: among those who
+        come rarely many truly leave.
+    """
+
+    weights: Mapping[str, float]
     edges: tuple[float, ...]
     power: float
     share: float
+    min_active_weeks: int
 
 
 DESIGN: Mapping[Head, HeadDesign] = {
     Head.INTEREST: HeadDesign(
-        statistics=(
-            "person3",
-            "switch6",
-            "own3down_3",
-            "own3down_6",
-            "down3_6",
-            "up3_6",
-            "fresh_6",
-            "narrow_6",
-        ),
+        weights={
+            "person3": 2,
+            "person6": 1,
+            "switch6": 1,
+            "own3down_3": 1,
+            "own3down_6": 2,
+            "own8down_6": 1,
+            "down3_6": 1,
+            "up3_6": 1,
+            "fresh_6": 1,
+            "narrow_6": 1,
+        },
         edges=(10, 25, 45, 75, 110, 160),
-        power=0.25,
-        share=0.65,
+        power=0.4,
+        share=0.55,
+        min_active_weeks=8,
     ),
     Head.ENGAGEMENT: HeadDesign(
-        statistics=("events_low", "days_low", "events_high", "days_high"),
-        edges=(12, 30, 60, 100, 160, 250),
-        power=0.5,
-        share=0.35,
+        weights={"events_low": 6, "days_low": 2, "events_high": 1},
+        edges=(60, 150),
+        power=0.7,
+        share=0.45,
+        min_active_weeks=30,
     ),
 }
 
@@ -107,21 +125,24 @@ def walk(folder: Path, zone: str, days: int) -> Walk:
 def tables_of(design: HeadDesign, head: Head, walks: Sequence[Walk]) -> HeadTables:
     """Fit both layers of tables on weekly walks; alarms are added by `with_alarms`."""
     edges = np.asarray(design.edges, np.float64)
-    activity, values = (_stacked(walks, name) for name in ((ACTIVITY[head],), design.statistics))
+    names = tuple(design.weights)
+    weights = np.array(list(design.weights.values()), np.float64)
+    weights /= weights.sum()
+    activity, values = _stacked(walks, (ACTIVITY[head],)), _stacked(walks, names)
     bucket = np.searchsorted(edges, activity[:, 0], side="right")
     single = TailTable.fitted(values, bucket, edges.size + 1)
-    score = soft_maximum(-single.log_p(values, bucket), design.power)
+    score = soft_maximum(-single.log_p(values, bucket), weights, design.power)
     combined = TailTable.fitted(score[:, None], bucket, edges.size + 1)
-    return HeadTables(design.statistics, edges, design.power, single, combined, {}, design.share)
+    return HeadTables(names, weights, edges, design.power, single, combined, {}, design.share)
 
 
 def log_p_of(tables: HeadTables, head: Head, walked: Walk) -> NDArray[np.float64]:
     """Log p of the head, float64[T, U]; 0 where not ready."""
     shape = walked.evidence[ACTIVITY[head]].shape
     flat = {n: np.nan_to_num(v.reshape(-1).astype(float)) for n, v in walked.evidence.items()}
-    ready = np.isfinite(walked.evidence[ACTIVITY[head]]).reshape(-1)
+    judged = np.isfinite(walked.evidence[ACTIVITY[head]]).reshape(-1)
     _, log_p = tables.log_p(flat, tables.bucket(flat[ACTIVITY[head]]))
-    return np.where(ready, log_p, 0.0).reshape(shape)
+    return np.where(judged, log_p, 0.0).reshape(shape)
 
 
 def alarm_rate(
@@ -148,7 +169,7 @@ def with_alarms(tables: HeadTables, head: Head, walks: Sequence[Walk]) -> HeadTa
     for days in {w.days for w in walks}:
         some = [w for w in walks if w.days == days]
         log_p = [log_p_of(tables, head, w) for w in some]
-        ready = [np.isfinite(w.evidence[ACTIVITY[head]]) for w in some]
+        ready = [np.isfinite(w.evidence["level"]) for w in some]
         weeks = sum(r.sum() for r in ready) * days / 7
         rates = np.array(
             [
@@ -183,15 +204,14 @@ def main() -> None:
     parser.add_argument("--panels", type=Path, default=panels.PANELS)
     parser.add_argument("--daily", action="store_true", help="also measure daily windows (slow)")
     options = parser.parse_args()
-    folder = panels.real_panel(
-        "train", "unchanged", 0, options.panels, min_active_weeks=MIN_ACTIVE_WEEKS
-    )
-    zone = "America/New_York"
-    walks = [walk(folder, zone, 7)]
-    heads = {head: tables_of(design, head, walks) for head, design in DESIGN.items()}
-    if options.daily:
-        walks.append(walk(folder, zone, 1))
-    heads = {head: with_alarms(tables, head, walks) for head, tables in heads.items()}
+    days = (7, 1) if options.daily else (7,)
+    heads = {}
+    for head, design in DESIGN.items():
+        folder = panels.real_panel(
+            "train", "unchanged", 0, options.panels, min_active_weeks=design.min_active_weeks
+        )
+        walks = [walk(folder, ZONE, d) for d in days]
+        heads[head] = with_alarms(tables_of(design, head, walks[:1]), head, walks)
     options.out.write_text(Calibration(heads).to_json() + "\n")
 
 

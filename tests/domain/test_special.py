@@ -27,19 +27,9 @@ def test_log_rising_ratio_agrees_with_log_gammas():
     assert special.log_rising_ratio(a, b, n) == pytest.approx(expected, rel=1e-5, abs=1e-4)
 
 
-def test_normal_tail_and_its_inverse():
+def test_normal_tail():
     z = np.linspace(-8, 30, 500)
     assert special.normal_sf(z) == pytest.approx(scipy.stats.norm.sf(z), rel=1e-10)
-    p = np.concatenate([np.geomspace(1e-250, 0.5, 300), 1 - np.geomspace(1e-9, 0.5, 100)])
-    assert special.normal_isf(p) == pytest.approx(scipy.stats.norm.isf(p), rel=1e-8, abs=1e-9)
-
-
-@pytest.mark.parametrize("degrees", [1, 2, 7, 40, 300])
-def test_chi2_tail(degrees):
-    x = np.linspace(0, 6 * degrees + 50, 300)
-    assert special.chi2_sf(x, degrees) == pytest.approx(
-        scipy.stats.chi2.sf(x, degrees), rel=1e-8, abs=1e-14
-    )
 
 
 @pytest.mark.parametrize("mean", [0.01, 0.7, 9.0, 250.0])
@@ -48,13 +38,3 @@ def test_negative_binomial_tail(mean, r):
     k = np.concatenate([np.arange(0, 40), np.arange(50, 1500, 97)])
     expected = scipy.stats.nbinom.sf(k - 1, r, r / (r + mean))
     assert special.negative_binomial_sf(k, mean, r) == pytest.approx(expected, rel=1e-8, abs=1e-13)
-
-
-def test_cauchy_of_equal_p_is_that_p():
-    p = np.geomspace(1e-12, 0.4, 50)
-    assert special.cauchy_combination(np.repeat(p[:, None], 6, axis=1)) == pytest.approx(p)
-
-
-def test_one_clear_p_is_not_cancelled_by_ones():
-    p = np.array([[1e-9] + [1.0] * 9])
-    assert special.cauchy_combination(p)[0] == pytest.approx(1e-8, rel=0.2)

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from swerve.domain.candidate import Candidate, Share
     from swerve.domain.detector import ShardScores
     from swerve.domain.event import Events
+    from swerve.domain.network import Network
     from swerve.domain.population import Context
     from swerve.domain.selection import Decision
-    from swerve.ports import Network
 
 _HYSTERESIS = 0.8  # candidates reach up to threshold ** 0.8, so that select sees alerts end
 _GZIP_LEVEL = 1

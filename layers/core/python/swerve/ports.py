@@ -227,19 +227,6 @@ class Clock(Protocol):
         ...
 
 
-class Network(Protocol):
-    """The recurrent model: one stateful step a window."""
-
-    @property
-    def hidden(self) -> int:
-        """Width of the recurrent state."""
-        ...
-
-    def step(self, inputs: object, state: object) -> tuple[object, object]:
-        """(float32[n, features], float32[n, hidden_total]) -> (forecast, state)."""
-        ...
-
-
 class RowStore(Protocol):
     """Rows of one file between reading and packing."""
 

@@ -39,6 +39,8 @@ class HeadTables:
     ----------
     statistics : tuple of str
         Columns of the evidence that it combines.
+    weights : float64[K]
+        Of the statistics in the combination; they sum to 1.
     edges : float64[B - 1]
         Bounds of the buckets, in counts of the last eight weeks.
     power : float
@@ -53,6 +55,7 @@ class HeadTables:
     """
 
     statistics: tuple[str, ...]
+    weights: Floats
     edges: Floats
     power: float
     single: TailTable
@@ -70,13 +73,14 @@ class HeadTables:
         """Log p of each statistic, float64[n, K], and of the head, float64[n]."""
         values = np.stack([evidence[name] for name in self.statistics], axis=1)
         single = self.single.log_p(values, bucket)
-        score = soft_maximum(-single, self.power)
+        score = soft_maximum(-single, self.weights, self.power)
         return single, self.combined.log_p(score[:, None], bucket)[:, 0]
 
     def to_facts(self) -> dict[str, Any]:
         """Plain numbers for JSON."""
         return {
             "statistics": list(self.statistics),
+            "weights": self.weights.tolist(),
             "edges": self.edges.tolist(),
             "power": self.power,
             "single": self.single.to_facts(),
@@ -90,6 +94,7 @@ class HeadTables:
         """Inverse of `to_facts`."""
         return cls(
             statistics=tuple(facts["statistics"]),
+            weights=np.asarray(facts["weights"], np.float64),
             edges=np.asarray(facts["edges"], np.float64),
             power=facts["power"],
             single=TailTable.from_facts(facts["single"]),
@@ -143,10 +148,10 @@ class Calibration:
         return cls({Head(head): HeadTables.from_facts(f) for head, f in facts.items()})
 
 
-def soft_maximum(values: Floats, power: float) -> Floats:
-    """Log of the mean of exp(power x), over power, along the last axis."""
+def soft_maximum(values: Floats, weights: Floats, power: float) -> Floats:
+    """Log of the weighted mean of exp(power x), over power, along the last axis."""
     top = values.max(axis=-1)
-    mean = np.exp(power * (values - top[..., None])).mean(axis=-1)
+    mean = np.exp(power * (values - top[..., None])) @ weights
     return np.asarray(top + np.log(mean) / power)
 
 

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from swerve.domain.calibration import Calibration, Recalibration
     from swerve.domain.candidate import Candidate
     from swerve.domain.counts import WindowCounts
+    from swerve.domain.network import Network
     from swerve.domain.population import Context
     from swerve.domain.profile import ShardState
     from swerve.domain.window import WindowSpec
-    from swerve.ports import Network
 
     Floats = NDArray[np.float64]
 

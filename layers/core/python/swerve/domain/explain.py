@@ -32,6 +32,7 @@ _DRIFT_WEEKS = 5
 _SILENT_WEEKS = 2.0
 _CONCENTRATED = 0.5  # share of what is new that two categories hold: new interest, else breadth
 _HISTORY_CATEGORIES = 6
+_HISTORY_WINDOWS = 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ def explain(
     """Make a candidate of each user in `rows` with its final p-value `p`."""
     some = state.only(rows)
     moved = _moved(some, context)
+    trends = _trends(some)
     made = []
     for place, row in enumerate(rows):
         single = {
@@ -81,7 +83,7 @@ def explain(
                 bucket=int(scores.bucket[head][row]),
                 p_value=float(p[place]),
                 evidence=_votes(tables, evidence, single, int(scores.bucket[head][row]))
-                + _trend(some, place),
+                + (trends[place],),
                 falling=falling,
                 rising=rising,
                 facts=facts,
@@ -211,25 +213,38 @@ def _line(tables: HeadTables, bucket: int, k: int) -> tuple[list[float], list[fl
     return [np.log(VOTE_P) - 1, np.log(0.02)], [last + slope * (1 + np.log(0.02 / VOTE_P)), last]
 
 
-def _trend(state: ShardState, place: int) -> tuple[Evidence, ...]:
+def _trends(state: ShardState) -> list[Evidence]:
+    """Mann-Kendall and Sen's slope of each user's weekly actions."""
     per_week = 7 // state.days
-    series = state.events[place].reshape(-1, per_week).sum(axis=1)[::-1].astype(np.float64)[None]
+    rows, windows = state.events.shape
+    series = state.events.reshape(rows, windows // per_week, per_week).sum(axis=2)
+    series = series[:, ::-1].astype(np.float64)
     z, p = mann_kendall(series)
-    slope = float(sen_slope(series)[0])
-    note = f"Sen slope {slope:+.2f} actions a week, every week"
-    return (Evidence("mann_kendall", float(z[0]), 1.96, bool(p[0] < 0.05), float(p[0]), note),)
+    return [
+        Evidence(
+            "mann_kendall",
+            float(z[row]),
+            1.96,
+            bool(p[row] < 0.05),
+            float(p[row]),
+            f"Sen slope {slope:+.2f} actions a week, every week",
+        )
+        for row, slope in enumerate(sen_slope(series))
+    ]
 
 
 def _history(state: ShardState, moved: _Moved, place: int, window: int) -> tuple[HistoryPoint, ...]:
     mine = np.flatnonzero(moved.view.user == place)
     telling = mine[np.argsort(-np.abs(moved.gain[mine]), kind="stable")][:_HISTORY_CATEGORIES]
+    keys = moved.key[telling].tolist()
     points = []
-    for age, slot in enumerate(state.ring[:26]):
+    for age, slot in enumerate(state.ring[:_HISTORY_WINDOWS]):
         actions = int(state.events[place, age])
-        at = dict(zip(slot.rows.tolist(), slot.count[:, 1].tolist(), strict=True))
-        shares = tuple(
-            (int(moved.key[row]), min(1.0, at.get(int(row), 0) / max(actions, 1)))
-            for row in telling
-        )
-        points.append(HistoryPoint(window - age * state.days, float(actions), shares))
+        at = np.minimum(np.searchsorted(slot.rows, telling), max(slot.rows.size - 1, 0))
+        counts = np.zeros(telling.size)
+        if slot.rows.size:
+            counts = np.where(slot.rows[at] == telling, slot.count[at, 1], 0)
+        shares = np.minimum(1.0, counts / max(actions, 1)).tolist()
+        told = tuple(zip(keys, shares, strict=True))
+        points.append(HistoryPoint(window - age * state.days, float(actions), told))
     return tuple(reversed(points))
