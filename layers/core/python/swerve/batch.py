@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _MINUTE_MS = 60_000
 _WATERMARK_QUANTILE = 0.999  # one row from the future must not move the watermark
+_RUBBISH_ROWS = 1_000_000
 _MOST_ROWS = 3_000_000  # of one group: more are of few users, and thinned to the rate cap
 
 
@@ -178,9 +179,19 @@ class Batch:
                 self._read += len(keyed)
                 self._unread += rejected.total
                 self._store.add(keyed)
+                self._refuse_rubbish()
                 task.checkpoint()
         if self._normaliser.without_id and self.dedup is DedupRule.ID:
             self.flags["rows_without_id"] = self._normaliser.without_id
+
+    def _refuse_rubbish(self) -> None:
+        if self._unread > _RUBBISH_ROWS and self._unread > 20 * self._read:
+            counts = ", ".join(f"{n:,} {reason}" for reason, n in self.rejected.counts.items())
+            raise Refused(
+                "mostly_bad",
+                f"Nearly all of the first {self.rows:,} rows are bad: {counts}.",
+                "Run swerve check on a part of the file, and mend the export.",
+            )
 
     def partials(self, batch_id: str) -> Iterator[PartialItem]:
         """Yield the segments of every (shard, window), the same ones for the same rows."""

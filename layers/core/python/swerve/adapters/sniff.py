@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_COLUMNS = 4096
-_HEAD_BYTES = 1 << 18
+_HEAD_BYTES = 2 * MAX_RECORD_BYTES
+_BOMB_RATIO = 25
+_BOMB_START_BYTES = 1 << 16
 _SAMPLE_RECORDS = 50
 _DELIMITERS = ",\t;|"
 _BOM = b"\xef\xbb\xbf"
@@ -31,11 +34,31 @@ def sniff(path: Path, limit_bytes: int) -> Shape:
         return Shape("none", "parquet", "", _parquet_fields(path), [])
     compression = compression_of(magic)
     head = b""
+    if compression != "none":
+        _refuse_bomb(path, compression, limit_bytes)
     for chunk in inflated(path, compression, limit_bytes):
         head += chunk
         if len(head) >= _HEAD_BYTES:
             break
     return _text_shape(compression, head[:_HEAD_BYTES], whole=len(head) < _HEAD_BYTES)
+
+
+def _refuse_bomb(path: Path, compression: Compression, limit_bytes: int) -> None:
+    """Inflate a file that starts far denser than logs do to its end, before anything is parsed.
+
+    zstd is quick enough to do it always.
+    """
+    with path.open("rb") as file:
+        start = file.read(_BOMB_START_BYTES)
+    if compression == "gzip":
+        most = _BOMB_RATIO * len(start)
+        try:
+            if len(zlib.decompressobj(31).decompress(start, most)) < most:
+                return
+        except zlib.error:
+            return  # told when it is read
+    for _ in inflated(path, compression, limit_bytes):
+        pass
 
 
 def _parquet_fields(path: Path) -> tuple[str, ...]:
@@ -65,6 +88,8 @@ def _text_shape(compression: Compression, head: bytes, whole: bool) -> Shape:
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise Refused("bad_encoding", "The text is UTF-16.", "Convert it to UTF-8.")
     text = head.removeprefix(_BOM).decode("utf-8", "replace")
+    if "\n" not in text:
+        text = text.replace("\r", "\n")
     start = text.lstrip()
     if start.count("\0") * 10 > len(start):
         raise Refused(
@@ -81,6 +106,8 @@ def _json_shape(compression: Compression, text: str, whole: bool) -> Shape:
         lines.pop()
     one_each = not text.startswith("[") and _one_record_a_line(lines[:_SAMPLE_RECORDS])
     sample = _objects(lines if one_each else [text])
+    if not sample:
+        raise Refused("not_records", "No JSON object could be read at the start.", _EXPORT_ADVICE)
     paths: dict[str, None] = {}
     for record in sample:
         _collect(record, "", paths)

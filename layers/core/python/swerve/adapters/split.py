@@ -26,6 +26,9 @@ _MAX_EMBEDDED = 100  # physical lines of one quoted record
 _MAX_DEPTH = 1000
 _DEEP_BYTES = 4096  # shorter records cannot be deep enough to matter
 _MAX_RESYNCS = 1000
+_MAX_UNPAIRED = 10_000  # quotes that open nothing: after so many no pair is looked for
+_SHORTEST_LINE = 16  # bytes a line on average; denser pieces are cut smaller, to bound memory
+_DENSE_BYTES = 2 << 20
 _NEWLINE, _QUOTE, _BACKSLASH, _OPEN, _CLOSE = b'\n"\\{}'
 _BOM = b"\xef\xbb\xbf"
 
@@ -69,7 +72,8 @@ def split_lines(
             buffer += chunk
         if old_mac:
             buffer = buffer.replace(b"\r", b"\n")
-        if len(buffer) >= PIECE_BYTES:
+        dense = buffer.count(b"\n", 0, _DENSE_BYTES) * _SHORTEST_LINE > _DENSE_BYTES
+        if len(buffer) >= (_DENSE_BYTES if dense else PIECE_BYTES):
             piece, rest = cutter.cut(bytes(buffer), final=False)
             buffer = bytearray(rest)
             yield piece
@@ -96,6 +100,8 @@ class _Cutter:
         data, rest = b"!" * self.overlong + data[:end], data[end:]
         if b"\r" in data:
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b" ")
+        while b"\n\n" in data:  # within quotes a name loses nothing: its spaces are folded anyway
+            data = data.replace(b"\n\n", b"\n")
         ends = np.flatnonzero(np.frombuffer(data, np.uint8) == _NEWLINE)
         starts = np.append(0, ends[:-1] + 1)
         reasons = self._reasons(data, starts, ends)
@@ -150,12 +156,13 @@ class _Cutter:
         if not data.isascii() and not _is_utf8(data):
             bounds = zip(starts.tolist(), ends.tolist(), strict=True)
             reasons[[not _is_utf8(data[first:last]) for first, last in bounds]] = _BAD_ENCODING
+        reasons[lengths < self.columns - 1] = _RAGGED  # cannot hold the delimiters
         reasons[lengths > MAX_RECORD_BYTES] = _TOO_LONG
         if self.overlong:
             reasons[0] = _TOO_LONG
             self.overlong = False
         if not self.delimiter:
-            for line in np.flatnonzero(lengths > _DEEP_BYTES):
+            for line in np.flatnonzero((lengths > _DEEP_BYTES) & (reasons == 0)).tolist():
                 if _depth(data[starts[line] : ends[line]]) > _MAX_DEPTH:
                     reasons[line] = _TOO_LONG
         return reasons
@@ -180,8 +187,8 @@ class _Cutter:
         odd = np.flatnonzero(np.bincount(np.searchsorted(ends, quotes), minlength=ends.size) & 1)
         odd = odd[reasons[odd] == 0]
         lines: list[int] = odd.tolist()
-        at = 0
-        while at < len(lines):
+        at = unpaired = 0
+        while at < len(lines) and unpaired < _MAX_UNPAIRED:
             line = lines[at]
             partner = lines[at + 1] if at + 1 < len(lines) else None
             if partner is None and not final and ends.size - line <= _MAX_EMBEDDED:
@@ -193,7 +200,9 @@ class _Cutter:
                     at += 2
                     continue
             reasons[line] = _RAGGED
+            unpaired += 1
             at += 1
+        reasons[lines[at:]] = _RAGGED
         return None
 
     def _fields(self, record: bytes) -> int:
