@@ -85,7 +85,7 @@ DESIGN: Mapping[Head, HeadDesign] = {
         edges=(60, 150),
         power=0.7,
         share=0.45,
-        min_active_weeks=30,
+        min_active_weeks=40,
     ),
 }
 
@@ -160,9 +160,9 @@ def alarm_rate(
 
 
 def with_alarms(tables: HeadTables, head: Head, walks: Sequence[Walk]) -> HeadTables:
-    """Measure how often unchanged users alarm at each p.
+    """Measure how often unchanged users alarm at each p, on steady households.
 
-    Rates are read where there are at least 40 alarms; below, alarms fall in proportion to p.
+    Rates are read where there are at least 15 alarms; below, alarms fall in proportion to p.
     """
     limits = np.log(np.geomspace(1e-5, 0.2, 45))
     curves = dict(tables.alarms)
@@ -181,7 +181,7 @@ def with_alarms(tables: HeadTables, head: Head, walks: Sequence[Walk]) -> HeadTa
                 for limit in limits
             ]
         )
-        enough = rates * weeks / 1000 >= 40
+        enough = rates * weeks / 1000 >= 15
         first = int(np.argmax(enough))
         log_rate = np.log(np.maximum(rates, 1e-12))
         log_rate[:first] = log_rate[first] + limits[:first] - limits[first]
@@ -197,6 +197,10 @@ def _stacked(walks: Sequence[Walk], names: tuple[str, ...]) -> NDArray[np.float6
     return np.concatenate(parts).astype(np.float64)
 
 
+def _unchanged(out: Path, min_active_weeks: int) -> Path:
+    return panels.real_panel("train", "unchanged", 0, out, min_active_weeks=min_active_weeks)
+
+
 def main() -> None:
     """Rebuild the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -206,12 +210,10 @@ def main() -> None:
     options = parser.parse_args()
     days = (7, 1) if options.daily else (7,)
     heads = {}
+    dense = [walk(_unchanged(options.panels, panels.DENSE_WEEKS), ZONE, d) for d in days]
     for head, design in DESIGN.items():
-        folder = panels.real_panel(
-            "train", "unchanged", 0, options.panels, min_active_weeks=design.min_active_weeks
-        )
-        walks = [walk(folder, ZONE, d) for d in days]
-        heads[head] = with_alarms(tables_of(design, head, walks[:1]), head, walks)
+        measured = [walk(_unchanged(options.panels, design.min_active_weeks), ZONE, 7)]
+        heads[head] = with_alarms(tables_of(design, head, measured), head, dense)
     options.out.write_text(Calibration(heads).to_json() + "\n")
 
 
