@@ -12,6 +12,7 @@ from swerve.domain.candidate import Head
 from swerve.domain.evidence_engagement import engagement_evidence
 from swerve.domain.evidence_interest import interest_evidence
 from swerve.domain.explain import explain
+from swerve.domain.forecast import watched
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 COLD_START_WEEKS = 6
+_LEARN_WEEKS = 9
 ACTIVITY = {Head.INTEREST: "activity", Head.ENGAGEMENT: "level"}
 _SUSPECT_P = 1e-3
 _WARY_WEEKS = 26
@@ -91,21 +93,26 @@ class Detector:
         """
         per_week = 7 // self.spec.days
         state = state.advance(counts, context)
+        if self.network is not None:
+            state = watched(self.network, state, counts, context)
         evidence = evidence_of(state, context)
         age = (context.window - state.first) // self.spec.days
-        ready = (age >= COLD_START_WEEKS * per_week) & (context.age >= self.warmup_weeks * per_week)
-        tested = ready & (not context.gap)
+        settled = age >= COLD_START_WEEKS * per_week
+        ready = settled & (context.age >= self.warmup_weeks * per_week)
+        judged = settled & (not context.gap)
         log_p, bucket, single = {}, {}, {}
         for head, tables in self.calibration.heads.items():
             bucket[head] = tables.bucket(evidence[ACTIVITY[head]])
             single[head], log_p[head] = tables.log_p(evidence, bucket[head])
             # A window without a statistic (nothing done, for interest) is no evidence: p = 1.
-            log_p[head] = np.where(tested & np.isfinite(log_p[head]), log_p[head], 0.0)
-        histograms = Histograms.of(log_p, bucket, {h: tested & w for h, w in _calm(state).items()})
+            log_p[head] = np.where(judged & np.isfinite(log_p[head]), log_p[head], 0.0)
+        # The shop's own calibration starts to learn before the first alarm may sound.
+        learnt = judged & (context.age >= _LEARN_WEEKS * per_week)
+        histograms = Histograms.of(log_p, bucket, {h: learnt & w for h, w in _calm(state).items()})
         scores = ShardScores(
             window=context.window,
             users=state.users,
-            p={head: np.exp(values) for head, values in log_p.items()},
+            p={head: np.where(ready, np.exp(values), 1.0) for head, values in log_p.items()},
             bucket=bucket,
             ready=ready,
             histograms=histograms,
