@@ -37,6 +37,7 @@ def backtest(
 ) -> None:
     """Replay a history strictly online and write alerts.jsonl and scores.csv.gz."""
     # These take tenths of a second to load, which `--help` need not wait for.
+    from swerve.adapters.detection import network
     from swerve.adapters.local_events import read_canonical
     from swerve.backtest import backtest as run
     from swerve.domain.window import WindowSpec
@@ -61,6 +62,7 @@ def backtest(
         warmup_weeks=warmup,
         budget_per_1000=budget,
         cooldown_weeks=cooldown,
+        network=network(),
     )
     took_s = time.perf_counter() - started
     rejected = sum(read.rejected.values())

@@ -1,7 +1,5 @@
 """`swerve train | tune | export | evaluate`: offline work on the model, with torch."""
 
-# ruff: noqa: PLC0415 (pandas and torch are imported only by the command that needs them)
-
 from __future__ import annotations
 
 import json

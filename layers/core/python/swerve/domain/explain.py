@@ -10,6 +10,7 @@ import numpy as np
 from swerve.domain.candidate import Candidate, Evidence, Head, HistoryPoint, Kind, Level, Share
 from swerve.domain.evidence_engagement import weekly
 from swerve.domain.evidence_interest import event_views, moves
+from swerve.domain.forecast import box
 from swerve.domain.trend import mann_kendall, sen_slope
 
 if TYPE_CHECKING:
@@ -59,7 +60,9 @@ def explain(
     """Make a candidate of each user in `rows` with its final p-value `p`."""
     some = state.only(rows)
     moved = _moved(some, context)
-    trends = _trends(some)
+    others = [
+        (*surprise, trend) for surprise, trend in zip(_surprises(some), _trends(some), strict=True)
+    ]
     made = []
     for place, row in enumerate(rows):
         single = {
@@ -83,7 +86,7 @@ def explain(
                 bucket=int(scores.bucket[head][row]),
                 p_value=float(p[place]),
                 evidence=_votes(tables, evidence, single, int(scores.bucket[head][row]))
-                + (trends[place],),
+                + others[place],
                 falling=falling,
                 rising=rising,
                 facts=facts,
@@ -211,6 +214,26 @@ def _votes(
 def _line(tables: HeadTables, bucket: int, k: int) -> tuple[list[float], list[float]]:
     last, slope = tables.single.quantiles[bucket, k, -1], tables.single.slopes[bucket, k]
     return [np.log(VOTE_P) - 1, np.log(0.02)], [last + slope * (1 + np.log(0.02 / VOTE_P)), last]
+
+
+def _surprises(state: ShardState) -> list[tuple[Evidence, ...]]:
+    """The newest residual of the network's forecast against the user's own box plot, if any."""
+    low, high = box(state.residuals)
+    newest = state.residuals[:, 0].astype(np.float64)
+    return [
+        (
+            Evidence(
+                "lstm_residual",
+                float(value),
+                float(upper if value > 0 else lower),
+                bool(value > upper or value < lower),
+                note=f"usual between {lower:+.2f} and {upper:+.2f}",
+            ),
+        )
+        if np.isfinite(value) and np.isfinite(lower)
+        else ()
+        for value, lower, upper in zip(newest, low, high, strict=True)
+    ]
 
 
 def _trends(state: ShardState) -> list[Evidence]:

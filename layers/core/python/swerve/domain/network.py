@@ -12,8 +12,13 @@ if TYPE_CHECKING:
 class Network(Protocol):
     """A recurrent model: one stateful step a window."""
 
+    @property
+    def hidden(self) -> int:
+        """Numbers carried a user, S."""
+        ...
+
     def step(
         self, inputs: NDArray[np.float32], state: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(float32[n, F], float32[n, S]) -> (forecast float32[n, 2], state float32[n, S])."""
+        """(float32[n, F], float32[n, S]) -> (forecast float32[n, >= 2], state float32[n, S])."""
         ...
