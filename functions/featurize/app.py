@@ -9,8 +9,8 @@ from urllib.parse import unquote_plus
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
-from aws_lambda_powertools.utilities import batch
-from swerve.adapters import aws
+from aws_lambda_powertools.utilities.batch import process_partial_response
+from swerve.adapters import aws, messages
 from swerve.adapters.clock import SystemClock
 from swerve.adapters.files import LocalFiles
 from swerve.deployed import check_deployed
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 logger = Logger(service="featurize")
 metrics = Metrics(namespace="Swerve", service="featurize")
-processor = batch.BatchProcessor(batch.EventType.SQS, raise_on_entire_batch_failure=False)
+processor = messages.LoggedMessages(logger)
 
 
 @cache
@@ -56,4 +56,4 @@ def take(record: SQSRecord, context: Any) -> None:
 def handler(event: dict[str, Any], context: Any) -> Any:
     """Entry of the function."""
     work = partial(take, context=context)
-    return batch.process_partial_response(event, work, processor, context)
+    return process_partial_response(event, work, processor, context)

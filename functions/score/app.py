@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
-from aws_lambda_powertools.utilities import batch
+from aws_lambda_powertools.utilities.batch import process_partial_response
 from swerve import close, early, plan
-from swerve.adapters import aws, detection
+from swerve.adapters import aws, detection, messages
 from swerve.adapters.clock import SystemClock
 from swerve.domain.alert import StackFacts
 from swerve.run import CloseDeps
@@ -24,7 +24,7 @@ TASKS: dict[str, Any] = {
 
 logger = Logger(service="score")
 metrics = Metrics(namespace="Swerve", service="score")
-processor = batch.BatchProcessor(batch.EventType.SQS, raise_on_entire_batch_failure=False)
+processor = messages.LoggedMessages(logger)
 
 
 @cache
@@ -47,7 +47,7 @@ def look(record: SQSRecord) -> None:
 def handler(event: dict[str, Any], context: Any) -> Any:
     """Entry of the function: messages of the score queue, or one task of the workflow."""
     if "Records" in event:
-        return batch.process_partial_response(event, look, processor, context)
+        return process_partial_response(event, look, processor, context)
     logger.info("task", extra=event)
     metrics.add_metric(f"{event['task'].capitalize()}Tasks", MetricUnit.Count, 1)
     deps, _ = build()

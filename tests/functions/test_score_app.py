@@ -119,3 +119,13 @@ def test_an_unknown_task_fails(app):
     # GIVEN / WHEN / THEN
     with pytest.raises(KeyError, match="dance"):
         work(app, task="dance")
+
+
+def test_a_failed_message_says_why(app, capsys):
+    # GIVEN / WHEN
+    record = {"messageId": "m7", "body": "{}", "eventSource": "aws:sqs", "receiptHandle": "r"}
+    app.handler({"Records": [record]}, SimpleNamespace())
+    # THEN
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "message failed" in line]
+    assert "m7" in line
+    assert "KeyError" in line
