@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -99,8 +99,7 @@ def count_window(events: Events, spec: WindowSpec, window: int) -> WindowCounts:
     spec, window
         The window that they belong to.
     """
-    users, row = np.unique(events.user, return_inverse=True)
-    row = row.astype(np.int32)
+    users, row = _coded(events.user)
     size = users.size
     weight = np.rint(WEIGHTS * WEIGHT_UNITS).astype(np.int32)[events.behaviour]
     telling = weight > 0
@@ -115,7 +114,7 @@ def count_window(events: Events, spec: WindowSpec, window: int) -> WindowCounts:
     pairs = _pairs(told, told_day, events.category[telling], size, spec.days)
     items = _pairs(told, told_day, events.item[telling], size, spec.days)
     hashed = ((items.key * _ODD) >> _BUCKET_SHIFT).astype(np.int64)
-    joint, place = np.unique(items.user * np.int64(BUCKETS) + hashed, return_inverse=True)
+    joint, place = _coded(items.user * np.int64(BUCKETS) + hashed)
     return WindowCounts(
         window=window,
         users=users,
@@ -164,20 +163,40 @@ def _pairs(
     row: NDArray[np.int32], day: NDArray[np.int64], key: NDArray[np.uint64], size: int, days: int
 ) -> _Pairs:
     """Distinct (row, key) without key 0: on how many days, and in how many events."""
-    keys, code = np.unique(key, return_inverse=True)
-    width = max(keys.size, 1)
-    joint, events = np.unique((row * np.int64(width) + code) * days + day, return_counts=True)
-    pair, start = np.unique(joint // days, return_index=True)
-    bounds = np.append(start, joint.size)
-    which = pair % width
-    kept = np.flatnonzero(keys[which]) if pair.size else np.empty(0, np.intp)
-    summed = np.concatenate([[0], np.cumsum(events)])
+    keys, code = _coded(key)
+    width = np.int64(max(keys.size, 1))
+    ordered = np.sort((row * width + code) * days + day)
+    new_day = _changes(ordered)
+    pair = ordered // days
+    new_pair = _changes(pair)
+    starts = np.flatnonzero(new_pair)
+    first = pair[starts]
+    which = first % width
+    kept = np.flatnonzero(keys[which]) if first.size else starts
+    events = np.diff(np.append(starts, ordered.size))
+    distinct = np.add.reduceat(new_day, starts, dtype=np.int32) if starts.size else starts
     return _Pairs(
-        (pair // width)[kept].astype(np.int32),
-        keys[which[kept]] if pair.size else keys,
-        np.diff(bounds)[kept].astype(np.int32),
-        np.diff(summed[bounds])[kept].astype(np.int32),
+        (first // width)[kept].astype(np.int32),
+        keys[which[kept]] if first.size else keys,
+        distinct[kept].astype(np.int32),
+        events[kept].astype(np.int32),
     )
+
+
+def _changes(ordered: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Where a sorted column differs from the row before; True in the first row."""
+    changed = np.ones(ordered.size, np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=changed[1:])
+    return changed
+
+
+def _coded(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int32]]:
+    """Sorted distinct values, and the place of each value among them."""
+    if np.all(values[1:] >= values[:-1]):
+        changed = _changes(values)
+        return values[changed], (np.cumsum(changed, dtype=np.int32) - np.int32(1))
+    distinct = np.unique(values)
+    return distinct, np.searchsorted(distinct, values).astype(np.int32)
 
 
 def _count(index: NDArray[np.integer], size: int) -> NDArray[np.int32]:

@@ -97,18 +97,56 @@ class PairView:
         pull = np.float32(self.prior.pull)
         return (self.own + pull * self.shop) / (self.past + pull)[self.user]
 
-    def switch(self) -> Floats:
-        """Log Bayes factor for another user's mix, float64[U] (Dirichlet-multinomials)."""
-        rows = np.flatnonzero(self.count)
-        prior, size = self.prior, self.total.size
-        shop = self.shop[rows]
-        same = self.own[rows] + np.float32(prior.pull) * shop
-        gain = log_rising_ratio(np.float32(prior.new) * shop, same, self.count[rows])
-        starts, owners = _segments(self.user[rows])
-        weight = self.past.astype(np.float64) + prior.pull
-        total = self.total.astype(np.float64)
-        norm = log_rising(weight, total) - log_rising(np.float64(prior.new), total)
-        return norm + _by_user(gain, starts, owners, size)
+
+def switches(
+    table: PairTable, mix: Mix, prior: Prior, state: ShardState
+) -> tuple[dict[int, Floats], Singles]:
+    """Log Bayes factors for another user's mix by age, and the counts of the last weeks.
+
+    Two Dirichlet-multinomials: the recent counts come from the user's own past (with the shop's
+    mix as prior), or from anybody's mix. Only pairs that occurred lately are touched.
+    """
+    user, size = table.user, state.users.size
+    starts, owners = _segments(user)
+    found = binary.rows_of(mix.keys, table.keys)
+    usual = _SMOOTH * mix.usual[found]
+    out, total = {}, np.zeros(size, np.float32)
+    for place, (count, past) in enumerate(_since(table, 0, state)):
+        weeks, mass = AGES_WEEKS[place], mix.mass[place]
+        rows = np.flatnonzero(count)
+        who, key, some = user.take(rows), table.key.take(rows), count.take(rows)
+        some_starts, some_owners = _segments(who)
+        total = _by_user(some, some_starts, some_owners, size)
+        shop = _shop_share(mass, usual, found, weeks, (who, key, some), total)
+        season = ((mass + _SEASON) / (mass.sum() * mix.usual + _SEASON))[found].astype(np.float32)
+        own = np.float32(prior.own) * past.take(rows) * season.take(key)
+        before = np.float32(prior.own) * _by_user(past, starts, owners, size)
+        same = own + np.float32(prior.pull) * shop
+        gain = log_rising_ratio(np.float32(prior.new) * shop, same, some)
+        events = total.astype(np.float64)
+        norm = log_rising(before + np.float64(prior.pull), events)
+        norm -= log_rising(np.float64(prior.new), events)
+        out[weeks] = norm + _by_user(gain, some_starts, some_owners, size)
+    return out, total
+
+
+def _shop_share(
+    mass: Floats,
+    usual: Floats,
+    found: NDArray[np.int64],
+    weeks: int,
+    pairs: tuple[NDArray[np.int32], NDArray[np.int32], Singles],
+    total: Singles,
+) -> Singles:
+    """The shop's share of each pair's key without the pair's user, float32[k]."""
+    user, key, count = pairs
+    scale = np.minimum(1.0, _BOUND * weeks / np.maximum(total, 1.0)).astype(np.float32)
+    smooth = (mass[found] + usual).astype(np.float32)
+    others = np.maximum(
+        smooth.take(key) - count * scale.take(user), usual.astype(np.float32).take(key)
+    )
+    rest = (1.0 / (mass.sum() - total * scale + _SMOOTH)).astype(np.float32)
+    return np.asarray(others * rest.take(user))
 
 
 def views(
@@ -128,28 +166,20 @@ def views(
     user, key, size = table.user, table.key, state.users.size
     starts, owners = _segments(user)
     found = binary.rows_of(mix.keys, table.keys)
-    usual = mix.usual[found]
+    usual = _SMOOTH * mix.usual[found]
     made = []
     for place, (count, past) in enumerate(_since(table, kind, state)):
-        weeks = AGES_WEEKS[place]
-        mass = mix.mass[place]
-        all_mass = mass.sum()
-        season = ((mass + _SEASON) / (all_mass * mix.usual + _SEASON))[found].astype(np.float32)
+        weeks, mass = AGES_WEEKS[place], mix.mass[place]
+        season = ((mass + _SEASON) / (mass.sum() * mix.usual + _SEASON))[found].astype(np.float32)
         total = _by_user(count, starts, owners, size)
-        scale = np.minimum(1.0, _BOUND * weeks / np.maximum(total, 1.0)).astype(np.float32)
-        smooth = (mass[found] + _SMOOTH * usual).astype(np.float32)
-        least = (_SMOOTH * usual).astype(np.float32)
-        others = np.maximum(smooth[key] - count * scale[user], least[key])
-        rest = (1.0 / (all_mass - total * scale + _SMOOTH)).astype(np.float32)
+        shop = _shop_share(mass, usual, found, weeks, (user, key, count), total)
         own = past * np.float32(prior.own)
         before = _by_user(own, starts, owners, size)
-        own *= season[key]
+        own *= season.take(key)
         after = _by_user(own, starts, owners, size)
-        own *= (before / np.maximum(after, np.float32(1e-9)))[user]
+        own *= (before / np.maximum(after, np.float32(1e-9))).take(user)
         made.append(
-            PairView(
-                weeks, prior, user, starts, owners, count, own, others * rest[user], total, before
-            )
+            PairView(weeks, prior, user, starts, owners, count, own, shop, total, before)
         )
     return made
 
@@ -190,13 +220,13 @@ def interest_evidence(state: ShardState, context: Context) -> dict[str, Floats]:
     acted = np.flatnonzero(state.events[:, 0])
     some = state.only(acted)
     found: dict[str, NDArray[np.floating]] = {}
-    by_item = views(some.items, context.items, ITEM_PRIOR, some)
-    by_day = views(some.categories, context.categories, CATEGORY_PRIOR, some)
-    for view, items in zip(by_day, by_item, strict=True):
-        w = view.weeks
-        found[f"switch{w}"] = view.switch()
-        found[f"person{w}"] = found[f"switch{w}"] + items.switch()
-    found["activity"] = by_day[-1].total
+    by_item, _ = switches(some.items, context.items, ITEM_PRIOR, some)
+    by_day, found["activity"] = switches(
+        some.categories, context.categories, CATEGORY_PRIOR, some
+    )
+    for w, gain in by_day.items():
+        found[f"switch{w}"] = gain
+        found[f"person{w}"] = gain + by_item[w]
     for view in event_views(some, context):
         w = view.weeks
         rising, falling = moves(view)

@@ -207,14 +207,21 @@ class PairTable:
         """Pairs of some users (ascending rows of `size`), who get rows 0, 1, 2 ..."""
         place = np.full(size, -1, np.int32)
         place[users] = np.arange(users.size, dtype=np.int32)
-        kept = place[self.user] >= 0
-        target = np.where(kept, np.cumsum(kept) - 1, -1).astype(np.int32)
+        moved = place.take(self.user)
+        rows = np.flatnonzero(moved >= 0)
+        target = np.full(self.user.size, -1, np.int32)
+        target[rows] = np.arange(rows.size, dtype=np.int32)
         ring = []
         for slot in self.ring:
-            some = kept[slot.rows]
-            ring.append(Slot(target[slot.rows[some]], slot.count[some], slot.season))
+            there = target.take(slot.rows)
+            some = np.flatnonzero(there >= 0)
+            ring.append(Slot(there.take(some), slot.count.take(some, axis=0), slot.season))
         return PairTable(
-            self.keys, place[self.user[kept]], self.key[kept], self.code[kept], tuple(ring)
+            self.keys,
+            moved.take(rows),
+            self.key.take(rows),
+            self.code.take(rows, axis=0),
+            tuple(ring),
         )
 
     def recent(self) -> NDArray[np.int64]:
