@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import numpy as np
 from swerve import close, plan
+from swerve.adapters.detection import network as shipped_network
 from swerve.domain.alert import StackFacts
 from swerve.domain.behaviour import Behaviour
 from swerve.domain.calibration import Calibration
@@ -135,6 +137,9 @@ def upload(
     return batch_id
 
 
+network = cache(shipped_network)
+
+
 @dataclass
 class Closer:
     """Runs the tasks of the workflow in their order."""
@@ -146,7 +151,7 @@ class Closer:
     def deps(self) -> CloseDeps:
         settings, world = self.settings, self.world
         detector = Detector(
-            settings.windows, Calibration.shipped(), warmup_weeks=settings.warmup_weeks
+            settings.windows, Calibration.shipped(), network(), settings.warmup_weeks
         )
         return CloseDeps(settings, world.windows, world.data, world.clock, detector)
 

@@ -121,11 +121,11 @@ def test_an_unknown_task_fails(app):
         work(app, task="dance")
 
 
-def test_a_failed_message_says_why(app, capsys):
+def test_a_failed_message_says_why(app, caplog):
     # GIVEN / WHEN
     record = {"messageId": "m7", "body": "{}", "eventSource": "aws:sqs", "receiptHandle": "r"}
     app.handler({"Records": [record]}, SimpleNamespace())
     # THEN
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if "message failed" in line]
-    assert "m7" in line
-    assert "KeyError" in line
+    (said,) = [entry for entry in caplog.records if entry.message == "message failed"]
+    assert said.message_id == "m7"
+    assert said.exc_info[0] is KeyError
