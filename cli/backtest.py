@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
 import typer
+from swerve.errors import SwerveError
 
 
 def backtest(
@@ -44,6 +46,8 @@ def backtest(
 
     if window not in {"1d", "7d"}:
         raise typer.BadParameter(f"--window {window!r} is neither 1d nor 7d")
+    if report and find_spec("matplotlib") is None:
+        raise SwerveError("--report needs matplotlib: pip install 'swerve[training]'")
     started = time.perf_counter()
     read = read_canonical(events, timezone)
     spec = WindowSpec(cast("Literal[1, 7]", int(window[0])), timezone)
@@ -72,6 +76,6 @@ def backtest(
         f"in {took_s:.1f} s -> {out}"
     )
     if report:
-        from swerve.report import write_report
+        from training.run_report import write_run_report
 
-        write_report(out)
+        typer.echo(f"Report: {write_run_report(out, budget)}")

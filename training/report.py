@@ -60,26 +60,30 @@ def write_report(told: Told, path: Path) -> None:
         f"<p>{html.escape(about)}</p>",
         "<h2>What was found</h2>",
         _recall_table(report),
-        _figure(_recall_figure(report), "Recall within 8 weeks by kind and activity quartile"),
+        figure_tag(_recall_figure(report), "Recall within 8 weeks by kind and activity quartile"),
         "<h2>How late</h2>",
-        _figure(_delay_figure(told), "Share of changed users found by week"),
+        figure_tag(_delay_figure(told), "Share of changed users found by week"),
         "<h2>How often wrongly</h2>",
         _false_table(report),
-        _figure(_reliability_figure(told), "Stated against realised rate of unchanged windows"),
+        figure_tag(_reliability_figure(told), "Stated against realised rate of unchanged windows"),
         "<h2>Ranking, whatever the threshold</h2>",
-        _figure(_curves_figure(strangeness), "ROC and precision-recall, 8 weeks from the change"),
+        figure_tag(_curves_figure(strangeness), "ROC and precision-recall, 8 weeks"),
         _ranking_table(strangeness),
         "<p class=note>Kinds other than splice, category_swap, thin and stop were used neither in "
         "design nor in training: their rows are what leaving a kind out gives.</p>",
     ]
-    page = (
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page("Detection report", parts))
+
+
+def page(title: str, parts: list[str]) -> str:
+    """Return a whole page."""
+    return (
         "<!doctype html><html lang=en><meta charset=utf-8>"
         "<meta name=viewport content='width=device-width'>"
-        f"<title>Swerve: detection report</title><style>{_STYLE}</style>"
-        f"<h1>Detection report</h1>{''.join(parts)}</html>\n"
+        f"<title>Swerve: {title}</title><style>{_STYLE}</style>"
+        f"<h1>{title}</h1>{''.join(parts)}</html>\n"
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page)
 
 
 def user_strangeness(told: Told) -> pd.DataFrame:
@@ -185,18 +189,22 @@ def _recall_figure(report: Report) -> Figure:
 
 
 def _reliability_figure(told: Told) -> Figure:
-    figure, axis = plt.subplots(figsize=(5.5, 5))
     scores = told.scores.rename(columns={"subject": "user_id"})
     unchanged = told.users.loc[told.users["kind"] == "none", ["panel", "user_id"]]
-    control = scores.merge(unchanged, on=["panel", "user_id"])
+    return reliability(scores.merge(unchanged, on=["panel", "user_id"]))
+
+
+def reliability(scores: pd.DataFrame) -> Figure:
+    """Share of user-windows at or below each stated p-value, by head."""
+    figure, axis = plt.subplots(figsize=(5.5, 5))
     stated = np.geomspace(1e-4, 1, 40)
-    for head, rows in control.groupby("head"):
+    for head, rows in scores.groupby("head"):
         p = np.sort(rows["p_value"].to_numpy())
         axis.loglog(stated, np.searchsorted(p, stated, side="right") / p.size, label=head)
     axis.loglog(stated, stated, ":", color="grey")
     for edge in (0.8, 1.25):
         axis.loglog(stated, edge * stated, color="grey", lw=0.5)
-    axis.set(xlabel="stated p-value", ylabel="share of unchanged user-windows at or below it")
+    axis.set(xlabel="stated p-value", ylabel="share of user-windows at or below it")
     axis.legend()
     return figure
 
@@ -220,7 +228,8 @@ def _false_table(report: Report) -> str:
     return f"<table>{''.join(rows)}</table>"
 
 
-def _figure(figure: Figure, title: str) -> str:
+def figure_tag(figure: Figure, title: str) -> str:
+    """Return the figure as an image inside the page."""
     file = io.BytesIO()
     figure.tight_layout()
     figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
