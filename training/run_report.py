@@ -32,9 +32,9 @@ def write_run_report(run: Path, budget: float) -> Path:
     of_users = [alert for alert in alerts if alert["level"] == "user"]
     rate = 1000 * len(of_users) / max(weeks, 1)
     about = (
-        f"{len(of_users):,} alerts on users in {weeks:,.0f} user-weeks past warm-up: {rate:.2f} "
-        f"per 1,000. Of these, {budget:g} per 1,000 would be false by the stated budget; the rest is "
-        "what truly changed, or a shop that its own calibration has not yet learnt."
+        f"{len(of_users):,} alerts on users in {weeks:,.0f} user-weeks past warm-up: "
+        f"{rate:.2f} per 1,000. By the stated budget {budget:g} per 1,000 would be false; the "
+        "rest truly changed, or the shop's own calibration has not yet learnt it."
     )
     parts = [
         f"<p>{html.escape(about)}</p>",
