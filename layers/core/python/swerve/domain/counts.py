@@ -139,7 +139,7 @@ def count_window(events: Events, spec: WindowSpec, window: int) -> WindowCounts:
 
 def tally(pair_key: NDArray[np.uint64], pair_count: NDArray[np.int32]) -> Tally:
     """Sum (user, key) pairs over users."""
-    keys, inverse = np.unique(pair_key, return_inverse=True)
+    keys, inverse = _coded(pair_key)
     events = np.bincount(inverse, pair_count, keys.size).astype(np.int64)
     return Tally(keys, events, np.bincount(inverse, minlength=keys.size).astype(np.int64))
 
@@ -195,8 +195,12 @@ def _coded(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int32]]:
     if np.all(values[1:] >= values[:-1]):
         changed = _changes(values)
         return values[changed], (np.cumsum(changed, dtype=np.int32) - np.int32(1))
-    distinct = np.unique(values)
-    return distinct, np.searchsorted(distinct, values).astype(np.int32)
+    order = np.argsort(values)
+    ordered = values[order]
+    changed = _changes(ordered)
+    code = np.empty(values.size, np.int32)
+    code[order] = np.cumsum(changed, dtype=np.int32) - np.int32(1)
+    return ordered[changed], code
 
 
 def _count(index: NDArray[np.integer], size: int) -> NDArray[np.int32]:

@@ -113,7 +113,7 @@ def switches(
     out, total = {}, np.zeros(size, np.float32)
     for place, (count, past) in enumerate(_since(table, 0, state)):
         weeks, mass = AGES_WEEKS[place], mix.mass[place]
-        rows = np.flatnonzero(count)
+        rows = np.flatnonzero(count > 0)
         who, key, some = user.take(rows), table.key.take(rows), count.take(rows)
         some_starts, some_owners = _segments(who)
         total = _by_user(some, some_starts, some_owners, size)
@@ -248,7 +248,7 @@ def interest_evidence(state: ShardState, context: Context) -> dict[str, Floats]:
 def moves(view: PairView) -> tuple[Singles, Singles]:
     """Gain of each pair from rising, and from falling, float32[P] each."""
     expected = view.expected() * view.total[view.user]
-    rows = np.flatnonzero(view.count)
+    rows = np.flatnonzero(view.count > 0)
     count, mean = view.count[rows], expected[rows]
     rising = np.zeros(expected.size, np.float32)
     rising[rows] = np.maximum(_nb_gain(count, mean, (3.0,)), _nb_shift(count, mean))

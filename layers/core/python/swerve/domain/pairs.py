@@ -137,31 +137,28 @@ class PairTable:
         keys = binary.union(table.keys, np.unique(key))
         moved = np.searchsorted(keys, table.keys).astype(np.int32)
         old_key = table.key if keys is table.keys else moved[table.key]
-        width = np.int64(max(keys.size, 1))
-        old = table.user * width + old_key
-        wanted = user * width + np.searchsorted(keys, key)
+        old, wanted = _joint(table.user, old_key, user, np.searchsorted(keys, key), keys.size)
         at = np.searchsorted(old, wanted)
         fresh = old[np.minimum(at, old.size - 1)] != wanted if old.size else at >= 0
         rows = (at + np.cumsum(fresh) - fresh).astype(np.int32)
-        shift = np.cumsum(np.bincount(at[fresh], minlength=old.size + 1))[: old.size]
-        target = (np.arange(old.size) + shift).astype(np.int32)
-        size = old.size + int(fresh.sum())
+        is_old = np.ones(old.size + int(fresh.sum()), np.bool_)
+        is_old[rows[fresh]] = False
+        target = np.flatnonzero(is_old).astype(np.int32)
 
         def merged(before: NDArray[Any], new: NDArray[Any] | int) -> NDArray[Any]:
-            wide = np.empty((size, *before.shape[1:]), before.dtype)
-            wide[target] = before
+            wide = np.empty((is_old.size, *before.shape[1:]), before.dtype)
+            wide[is_old] = before
             wide[rows[fresh]] = new
             return wide
 
         ring = tuple(
-            Slot(target[s.rows], s.count, placed(s.season, moved, keys.size, 1.0))
+            Slot(target.take(s.rows), s.count, placed(s.season, moved, keys.size, 1.0))
             for s in table.ring
         )
-        new_key = (wanted[fresh] % width).astype(np.int32)
         wide = PairTable(
             keys,
             merged(table.user, user[fresh]),
-            merged(old_key, new_key),
+            merged(old_key, np.searchsorted(keys, key[fresh]).astype(np.int32)),
             merged(table.code, 0),
             ring,
         )
@@ -169,7 +166,7 @@ class PairTable:
 
     def _pruned(self) -> PairTable:
         """Drop pairs that are forgotten."""
-        kept = self.code.any(axis=1)
+        kept = self.code[:, 0] > 0
         for slot in self.ring:
             kept[slot.rows] = True
         if kept.all():
@@ -187,7 +184,7 @@ class PairTable:
     def permuted(self, place: NDArray[np.integer]) -> PairTable:
         """Move user rows in any way, and sort the pairs again."""
         wide = self.with_users(place)
-        order = np.argsort(wide._joint(), kind="stable")
+        order = np.lexsort((wide.key, wide.user))
         moved = np.empty(order.size, np.int32)
         moved[order] = np.arange(order.size, dtype=np.int32)
         ring = []
@@ -230,9 +227,6 @@ class PairTable:
         for slot in self.ring:
             total[slot.rows] += slot.count
         return total
-
-    def _joint(self) -> NDArray[np.int64]:
-        return self.user * np.int64(max(self.keys.size, 1)) + self.key
 
     def arrays(self, name: str, users: int) -> dict[str, NDArray[Any]]:
         """Columns for the checkpoint."""
@@ -277,6 +271,19 @@ def placed(values: NDArray[Any], at: NDArray[np.integer], size: int, fill: float
 
 def _gaps(rows: NDArray[np.int32]) -> NDArray[np.int32]:
     return np.diff(rows, prepend=np.int32(0)).astype(np.int32)
+
+
+def _joint(
+    user: NDArray[np.int32],
+    key: NDArray[np.int32],
+    other_user: NDArray[np.int32],
+    other_key: NDArray[np.integer],
+    keys: int,
+) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    """One sortable number for each (user, key) of two lists; 32 bits where they suffice."""
+    top = (max(int(user.max(initial=0)), int(other_user.max(initial=0))) + 1) * max(keys, 1)
+    width = np.int32(max(keys, 1)) if top < 1 << 31 else np.int64(max(keys, 1))
+    return user * width + key, other_user * width + other_key.astype(np.int32)
 
 
 def _dither(user: NDArray[np.uint64], key: NDArray[np.uint64], window: int) -> NDArray[np.float64]:
