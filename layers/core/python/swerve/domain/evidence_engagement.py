@@ -28,7 +28,9 @@ def weekly(state: ShardState, context: Context) -> dict[str, tuple[Floats, Float
     per_week = 7 // state.days
     out = {}
     for place, (name, ring) in enumerate((("events", state.events), ("days", state.active))):
-        seen = ring.reshape(ring.shape[0], -1, per_week).sum(axis=2, dtype=np.float64)
+        seen = ring.reshape(ring.shape[0], ring.shape[1] // per_week, per_week).sum(
+            axis=2, dtype=np.float64
+        )
         factor = context.factor[:-1, place].reshape(-1, per_week).sum(axis=1) / per_week
         lived = (context.window - state.first)[:, None] >= (
             np.arange(seen.shape[1]) * 7 + 7 - state.days
