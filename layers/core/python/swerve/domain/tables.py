@@ -92,5 +92,5 @@ class TailTable:
 
 def _rounded(values: Floats) -> Any:
     return (
-        [float(f"{v:.5g}") for v in values] if values.ndim == 1 else [_rounded(v) for v in values]
+        [float(f"{round(float(v), 6):.5g}") for v in values] if values.ndim == 1 else [_rounded(v) for v in values]
     )

@@ -1,0 +1,59 @@
+"""A small simulated shop for tests of detection: every user has a taste, a rate, and habits."""
+
+from __future__ import annotations
+
+import numpy as np
+from swerve.domain.behaviour import Behaviour
+from swerve.domain.event import Events
+from swerve.domain.window import DAY_MS
+
+FIRST_DAY = 17_168  # Monday 2017-01-02
+WEEK_MS = 7 * DAY_MS
+
+
+def shop(
+    users: int = 60,
+    weeks: int = 30,
+    seed: int = 1,
+    categories: int = 40,
+    rate: float = 12.0,
+    change=None,
+    volume=None,
+) -> Events:
+    """Events of a shop in canonical order.
+
+    `change(user, week, taste, others)` may return another taste; `volume(user, week)` a factor.
+    """
+    rng = np.random.default_rng(seed)
+    base = rng.dirichlet(np.full(categories, 2.0))
+    tastes = [rng.dirichlet(base * 15 + 0.01) for _ in range(users)]
+    rates = rng.gamma(4.0, rate / 4.0, users)
+    rows: list[tuple[np.ndarray, ...]] = []
+    for user in range(users):
+        for week in range(weeks):
+            taste = tastes[user]
+            if change is not None:
+                taste = change(user, week, taste, tastes)
+            factor = 1.0 if volume is None else volume(user, week)
+            count = rng.negative_binomial(4, 4 / (4 + max(rates[user] * factor, 1e-9)))
+            category = rng.choice(categories, count, p=taste) + 1
+            item = category * 100 + rng.integers(0, 8, count)
+            time = FIRST_DAY * DAY_MS + week * WEEK_MS + rng.integers(0, WEEK_MS, count)
+            rows.append((np.full(count, user + 1), time, category, item))
+    user, time, category, item = (np.concatenate(column) for column in zip(*rows, strict=True))
+    size = user.size
+    return Events(
+        user=user.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15),
+        key=np.arange(size, dtype=np.uint64),
+        time_ms=time.astype(np.int64),
+        behaviour=np.full(size, Behaviour.PURCHASE, np.uint8),
+        category=category.astype(np.uint64) * np.uint64(0xBF58476D1CE4E5B9),
+        item=item.astype(np.uint64) * np.uint64(0x94D049BB133111EB),
+        campaign=np.zeros(size, np.uint64),
+        value=np.full(size, np.nan, np.float32),
+    ).canonical()
+
+
+def name(user: int) -> int:
+    """Pseudonym of the shop's n-th user."""
+    return ((user + 1) * 0x9E3779B97F4A7C15) % (1 << 64)

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.special import gammaln
+from swerve.backtest import split_windows
+from swerve.domain.calibration import Calibration, Recalibration
+from swerve.domain.candidate import Head, Kind
+from swerve.domain.counts import count_window
+from swerve.domain.detector import Detector
+from swerve.domain.evidence_interest import CATEGORY_PRIOR, switches
+from swerve.domain.population import AGES_WEEKS, Context, Population
+from swerve.domain.profile import ShardState
+from swerve.domain.totals import Totals, totals_of
+from swerve.domain.window import WindowSpec
+
+from tests.domain.shop import name, shop
+
+WEEKLY = WindowSpec(7, "UTC")
+
+
+def walk(events, spec=WEEKLY, parts=1, reload=False):
+    """Score all windows in `parts` shards; yields (contexts, states, scores)."""
+    detector = Detector(spec, Calibration.shipped())
+    population = Population.empty(spec)
+    states = [ShardState.empty(spec) for _ in range(parts)]
+    for window, inside in split_windows(events, spec):
+        shard = inside.user % np.uint64(parts)
+        counts = [count_window(inside.take(shard == p), spec, window) for p in range(parts)]
+        totals = [totals_of(c, s.cohort)[0] for c, s in zip(counts, states, strict=True)]
+        population, context, _ = population.advance(window, Totals.sum(totals))
+        if reload:
+            context = Context.from_bytes(context.to_bytes())
+            population = Population.from_bytes(population.to_bytes())
+            states = [ShardState.from_bytes(s.to_bytes()) for s in states]
+        done = [detector.score(s, c, context) for s, c in zip(states, counts, strict=True)]
+        states = [state for state, _ in done]
+        yield context, states, [scores for _, scores in done]
+
+
+@pytest.fixture(scope="module")
+def changed_shop():
+    """A shop of 120 in which users 0-3 change their taste, and 4-7 leave, in week 20."""
+
+    def change(user, week, taste, others):
+        return others[user + 40] if user < 4 and week >= 20 else taste
+
+    def volume(user, week):
+        return 0.0 if 4 <= user < 8 and week >= 20 else 1.0
+
+    return shop(users=120, weeks=30, rate=30, change=change, volume=volume)
+
+
+@pytest.mark.parametrize("days", [7, 1])
+def test_any_number_of_shards_and_any_replay_gives_the_same_bytes(days):
+    # GIVEN one history, walked whole, in two shards, and reloaded from bytes before each window
+    spec = WindowSpec(days, "UTC")
+    events = shop(users=12, weeks=14 if days == 7 else 9)
+    whole = list(walk(events, spec))
+    for other in (walk(events, spec, parts=2), walk(events, spec, reload=True)):
+        # WHEN
+        for (_, _, (one,)), (_, _, parts) in zip(whole, other, strict=True):
+            # THEN
+            users = np.concatenate([s.users for s in parts])
+            order = np.argsort(users)
+            assert np.array_equal(users[order], one.users)
+            for head in Head:
+                p = np.concatenate([s.p[head] for s in parts])[order]
+                assert p.tobytes() == one.p[head].tobytes()
+            counts = sum(s.histograms.counts for s in parts)
+            assert np.array_equal(counts, one.histograms.counts)
+
+
+def test_switch_agrees_with_the_formula(changed_shop):
+    # GIVEN the state after 25 weeks
+    *_, (context, (state,), _) = walk(shop(users=12, weeks=25))
+    flat = replace(
+        context.categories,
+        mass=np.tile(context.categories.usual * 1e9, (len(AGES_WEEKS), 1)),
+        season=np.ones_like(context.categories.usual),
+    )
+    ring = tuple(replace(s, season=np.ones_like(s.season)) for s in state.categories.ring)
+    table = replace(state.categories, ring=ring)
+    # WHEN
+    gains, _ = switches(table, flat, CATEGORY_PRIOR, state)
+    # THEN
+    share = dict(zip(flat.keys.tolist(), flat.usual.tolist(), strict=True))
+    for weeks in AGES_WEEKS:
+        for user in range(12):
+            mine = np.flatnonzero(table.user == user)
+            m = np.array([share[k] for k in table.keys[table.key[mine]].tolist()])
+            place = {row: i for i, row in enumerate(mine.tolist())}
+            x, past = np.zeros(mine.size), table.past(0)[mine].astype(float)
+            past *= state.decay ** (len(ring) - weeks)
+            for age, slot in enumerate(ring):
+                for row, count in zip(slot.rows.tolist(), slot.count[:, 0].tolist(), strict=True):
+                    if row in place and age < weeks:
+                        x[place[row]] += count
+                    elif row in place:
+                        past[place[row]] += count * state.decay ** (age - weeks)
+            prior = CATEGORY_PRIOR
+            same, other = prior.own * past + prior.pull * m, prior.new * m
+            weight = prior.own * past.sum() + prior.pull
+            expected = _log_dm(x, other, prior.new) - _log_dm(x, same, weight)
+            assert gains[weeks][user] == pytest.approx(expected, rel=1e-3, abs=1e-3)
+
+
+def _log_dm(x, alpha, total):
+    n = x.sum()
+    terms = gammaln(alpha + x) - gammaln(alpha)
+    return gammaln(total) - gammaln(total + n) + terms[x > 0].sum()
+
+
+def test_changes_are_found_named_and_explained(changed_shop):
+    # WHEN
+    detector = Detector(WEEKLY, Calibration.shipped())
+    limits = detector.calibration.p_threshold(5.0, WEEKLY)
+    found = {}
+    for context, (state,), (scores,) in walk(changed_shop):
+        for c in detector.candidates(state, scores, context, Recalibration.identity(), limits):
+            found.setdefault((c.subject, c.head), c)
+    # THEN
+    for user in range(4):
+        candidate = found[f"u-{name(user):016x}", Head.INTEREST]
+        assert candidate.kind in {Kind.SWITCH, Kind.DRIFT, Kind.NEW_INTEREST, Kind.BREADTH_CHANGE}
+        assert candidate.falling
+        assert candidate.rising
+        assert candidate.rising[0].now > candidate.rising[0].before
+        assert candidate.falling[0].now < candidate.falling[0].before
+        assert any(e.vote for e in candidate.evidence)
+    for user in range(4, 8):
+        candidate = found[f"u-{name(user):016x}", Head.ENGAGEMENT]
+        assert candidate.kind in {Kind.CHURN_RISK, Kind.DROP}
+        assert candidate.facts["ratio"] < 0.5
+
+
+def test_a_promotion_for_everybody_is_nobodys_change():
+    # GIVEN a shop in which weeks 18 and 24 sell 2.6 times as much
+    calm, promoted = (
+        sum(
+            int(sum((s.p[h] <= 0.02).sum() for h in Head for s in scores))
+            for context, _, scores in walk(shop(users=150, weeks=26, seed=9, volume=volume))
+            if context.age in {18, 19, 24, 25}
+        )
+        for volume in (None, lambda _, week: 2.6 if week in {18, 24} else 1.0)
+    )
+    # THEN
+    assert promoted <= 1.5 * calm + 12
+
+
+def test_a_window_without_data_is_a_gap_and_not_churn():
+    events = shop(users=80, weeks=22, volume=lambda _, week: 0.0 if week == 17 else 1.0)
+    for context, _, (scores,) in walk(events):
+        assert context.gap == (context.age == 17)
+        if context.age in {17, 18, 19}:
+            assert np.mean(scores.p[Head.ENGAGEMENT] <= 0.01) < 0.05
+            assert context.age != 17 or np.all(scores.p[Head.ENGAGEMENT] == 1.0)
+
+
+def test_history_is_required():
+    for context, (state,), (scores,) in walk(shop(users=10, weeks=14)):
+        late = (context.window - state.first) // 7 >= 6
+        assert np.array_equal(scores.ready, late & (context.age >= 12))
+        assert all(np.all(scores.p[h][~scores.ready] == 1.0) for h in Head)
+
+
+def test_a_user_takes_at_most_a_kilobyte():
+    *_, (_, (state,), _) = walk(shop(users=60, weeks=40, categories=150, rate=20))
+    assert len(state.to_bytes()) / state.users.size < 1024
+
+
+def test_renamed_users_keep_their_past():
+    *_, (_, (state,), _) = walk(shop(users=10, weeks=14))
+    users = state.users.copy()
+    fresh = users ^ np.uint64(0xABCDEF)
+    moved = state.rename(users, fresh)
+    assert np.array_equal(moved.users, np.sort(fresh))
+    back = moved.rename(fresh, users)
+    assert back.to_bytes() == state.to_bytes()
+    one = int(users[3])
+    assert state.describe(one) == moved.describe(one ^ 0xABCDEF)

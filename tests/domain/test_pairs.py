@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+import pytest
+from swerve.domain.pairs import FLOOR, PairTable
+from swerve.domain.totals import WEEKLY_DECAY
+
+WINDOW = 14_000
+
+
+def walked(seed: int, weeks: int = 30):
+    """A table, and the same kept in dicts."""
+    rng = np.random.default_rng(seed)
+    table, counts = PairTable.empty(8, 1), []
+    names = np.arange(50, dtype=np.uint64)
+    for week in range(weeks):
+        pairs = sorted(
+            {
+                (int(u), int(k))
+                for u, k in zip(rng.integers(0, 50, 80), rng.integers(1, 30, 80), strict=True)
+            }
+        )
+        count = rng.integers(1, 5, len(pairs))
+        user = np.array([u for u, _ in pairs], np.int32)
+        key = np.array([k for _, k in pairs], np.uint64)
+        found = (user, key, count[:, None].astype(np.int32))
+        season = (np.arange(1, 30, dtype=np.uint64), np.ones(29))
+        table = table.advance(WINDOW + 7 * week, 7, names, found, season)
+        counts.append(dict(zip(pairs, count.tolist(), strict=True)))
+    return table, counts
+
+
+def test_table_holds_what_a_dict_would():
+    # GIVEN / WHEN
+    table, counts = walked(1)
+    # THEN the ring is exact
+    recent = defaultdict(int)
+    for week in counts[-8:]:
+        for pair, count in week.items():
+            recent[pair] += count
+    pairs = list(zip(table.user.tolist(), table.keys[table.key].tolist(), strict=True))
+    assert pairs == sorted(pairs)
+    assert dict(zip(pairs, table.recent()[:, 0].tolist(), strict=True)) == {
+        p: recent.get(p, 0) for p in pairs
+    }
+    # AND the decayed past is right within its rounding
+    past = defaultdict(float)
+    for week in counts[:-8]:
+        for pair in past:
+            past[pair] *= WEEKLY_DECAY
+        for pair, count in week.items():
+            past[pair] += count
+    for pair, value in zip(pairs, table.past(0).tolist(), strict=True):
+        assert value == pytest.approx(past.get(pair, 0.0), rel=0.15, abs=2 * FLOOR)
+    assert set(past) <= set(pairs)
+
+
+def test_rounding_does_not_drift():
+    """A habit of one a week must settle near its true sum, 1 / (1 - decay)."""
+    table = PairTable.empty(8, 1)
+    users = np.arange(200, dtype=np.int32)
+    names = users.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    one = (users, np.ones(200, np.uint64), np.ones((200, 1), np.int32))
+    for week in range(300):
+        table = table.advance(WINDOW + 7 * week, 7, names, one, (np.ones(1, np.uint64), np.ones(1)))
+    assert table.past(0).mean() == pytest.approx(1 / (1 - WEEKLY_DECAY), rel=0.03)
+
+
+def test_forgotten_pairs_leave():
+    table, _ = walked(2, weeks=3)
+    nothing = (np.empty(0, np.int32), np.empty(0, np.uint64), np.empty((0, 1), np.int32))
+    for week in range(3, 420):
+        season = (np.arange(1, 30, dtype=np.uint64), np.ones(29))
+        table = table.advance(WINDOW + 7 * week, 7, np.arange(50, dtype=np.uint64), nothing, season)
+    assert table.user.size == 0
+
+
+def test_bytes_and_subsets_and_permutations():
+    table, _ = walked(4)
+    back = PairTable.from_arrays("x", table.arrays("x", 50))
+    assert np.array_equal(back.code, table.code)
+    assert np.array_equal(back.recent(), table.recent())
+    some = table.only(np.array([3, 7, 20]), 50)
+    mine = np.isin(table.user, [3, 7, 20])
+    assert np.array_equal(some.recent(), table.recent()[mine])
+    assert np.array_equal(some.key, table.key[mine])
+    place = np.random.default_rng(0).permutation(50)
+    moved = table.permuted(place).permuted(np.argsort(place))
+    assert np.array_equal(moved.recent(), table.recent())
+    assert np.array_equal(moved.user, table.user)

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from swerve.domain.calibration import Calibration, soft_maximum
+from swerve.domain.candidate import Head
+from swerve.domain.tables import TailTable
+from swerve.domain.window import WindowSpec
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    rng = np.random.default_rng(5)
+    values = rng.exponential(2.0, (40_000, 2)) * [1, 3]
+    return TailTable.fitted(values, rng.integers(0, 3, 40_000), 3)
+
+
+def test_p_values_of_fresh_data_are_uniform_also_in_the_tail(fitted):
+    rng = np.random.default_rng(6)
+    values = rng.exponential(2.0, (200_000, 2)) * [1, 3]
+    p = np.exp(fitted.log_p(values, rng.integers(0, 3, 200_000)))
+    for level in (0.5, 0.1, 0.01, 0.001):
+        assert (p <= level).mean(axis=0) == pytest.approx(level, rel=0.2)
+
+
+def test_tables_survive_json(fitted):
+    back = TailTable.from_facts(fitted.to_facts())
+    values, bucket = np.array([[0.1, 3.0], [40.0, 90.0]]), np.array([0, 2])
+    assert back.log_p(values, bucket) == pytest.approx(fitted.log_p(values, bucket), rel=1e-3)
+
+
+def test_nothing_measured_stays_nothing(fitted):
+    assert np.isnan(fitted.log_p(np.full((1, 2), np.nan), np.array([0]))).all()
+
+
+def test_soft_maximum_lies_between_mean_and_maximum():
+    values, weights = np.array([[1.0, 5.0, 2.0]]), np.array([0.5, 0.25, 0.25])
+    assert values @ weights < soft_maximum(values, weights, 0.4)[0] < 5.0
+    assert soft_maximum(values, weights, 50.0)[0] == pytest.approx(5.0, abs=0.1)
+
+
+@pytest.mark.parametrize("days", [1, 7])
+def test_shipped_thresholds_grow_with_the_budget(days):
+    shipped = Calibration.shipped()
+    budgets = [0.01, 0.1, 1.0, 2.0, 5.0, 20.0, 500.0]
+    for head in Head:
+        limits = [shipped.p_threshold(b, WindowSpec(days))[head] for b in budgets]
+        assert limits == sorted(set(limits))
+        assert all(0 < limit <= 1 for limit in limits)
+
+
+def test_calibration_survives_json():
+    shipped = Calibration.shipped()
+    assert Calibration.from_json(shipped.to_json()).to_json() == shipped.to_json()
