@@ -12,6 +12,7 @@ WEEK_MS = 7 * DAY_MS
 
 
 def shop(
+    *,
     users: int = 60,
     weeks: int = 30,
     seed: int = 1,

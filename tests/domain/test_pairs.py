@@ -16,12 +16,8 @@ def walked(seed: int, weeks: int = 30):
     table, counts = PairTable.empty(8, 1), []
     names = np.arange(50, dtype=np.uint64)
     for week in range(weeks):
-        pairs = sorted(
-            {
-                (int(u), int(k))
-                for u, k in zip(rng.integers(0, 50, 80), rng.integers(1, 30, 80), strict=True)
-            }
-        )
+        drawn = rng.integers(0, 50, 80), rng.integers(1, 30, 80)
+        pairs = sorted(set(zip(*(d.tolist() for d in drawn), strict=True)))
         count = rng.integers(1, 5, len(pairs))
         user = np.array([u for u, _ in pairs], np.int32)
         key = np.array([k for _, k in pairs], np.uint64)

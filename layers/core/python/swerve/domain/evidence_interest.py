@@ -310,9 +310,10 @@ def _largest(
     value: Singles, who: NDArray[np.int32], some: NDArray[np.intp], k: int
 ) -> NDArray[np.intp]:
     """Rows of the k largest values of each user among `some`; of equal ones the later rows."""
-    # One sort by user, then falling value: a user's rank is the whole part of the sorted number.
-    scaled = value[some] / (value[some].max(initial=0.0) + 1.0)
-    order = some[np.argsort(who[some] - scaled.astype(np.float64), kind="stable")]
+    # One sort by user, then falling value. The value is squeezed below 1 by a fixed function: a
+    # maximum over the shard would round differently in every shard.
+    worth = value[some].astype(np.float64)
+    order = some[np.argsort(who[some] - worth / (worth + 1.0), kind="stable")]
     owner = who[order]
     starts, owners = _segments(owner)
     lengths = np.diff(np.append(starts, owner.size))
