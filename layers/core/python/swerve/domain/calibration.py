@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from swerve.domain.candidate import Head
-from swerve.domain.running import Histograms, Recalibration, RunningCalibration
+from swerve.domain.running import QUANTILES, Histograms, Recalibration, RunningCalibration
 from swerve.domain.tables import SMALLEST, TailTable
 
 if TYPE_CHECKING:
@@ -52,6 +52,9 @@ class HeadTables:
         often unchanged users fall below p, each counted once in the cool-down.
     share : float
         Of the total budget.
+    bulk : mapping
+        Window length in days to -log p at `QUANTILES` of calm user-weeks, float64[4]: what the
+        running calibration compares a shop with.
     """
 
     statistics: tuple[str, ...]
@@ -62,6 +65,7 @@ class HeadTables:
     combined: TailTable
     alarms: Mapping[int, tuple[Floats, Floats]]
     share: float
+    bulk: Mapping[int, Floats]
 
     def bucket(self, activity: Floats) -> NDArray[np.uint8]:
         """Activity bucket of each user."""
@@ -87,6 +91,7 @@ class HeadTables:
             "combined": self.combined.to_facts(),
             "alarms": {str(d): [x.tolist(), y.tolist()] for d, (x, y) in self.alarms.items()},
             "share": self.share,
+            "bulk": {str(days): values.tolist() for days, values in self.bulk.items()},
         }
 
     @classmethod
@@ -103,6 +108,7 @@ class HeadTables:
                 int(d): (np.asarray(x), np.asarray(y)) for d, (x, y) in facts["alarms"].items()
             },
             share=facts["share"],
+            bulk={int(days): np.asarray(values) for days, values in facts.get("bulk",{}).items()},
         )
 
 
@@ -137,6 +143,10 @@ class Calibration:
             thresholds[head] = float(np.clip(np.exp(inside + beyond), SMALLEST, 1.0))
         return thresholds
 
+    def bulk(self, spec: WindowSpec) -> Floats:
+        """-log p at `QUANTILES` of calm user-weeks on the shop of the tables, float64[heads, 4]."""
+        return np.stack([self.heads[head].bulk[spec.days] for head in Head])
+
     def to_json(self) -> str:
         """Text of the tables."""
         return json.dumps({head.value: t.to_facts() for head, t in self.heads.items()})
@@ -151,7 +161,8 @@ class Calibration:
 def soft_maximum(values: Floats, weights: Floats, power: float) -> Floats:
     """Log of the weighted mean of exp(power x), over power, along the last axis."""
     top = values.max(axis=-1)
-    mean = np.exp(power * (values - top[..., None])) @ weights
+    # Not a matrix product: BLAS rounds by the size of the batch, and shards differ in size.
+    mean = (np.exp(power * (values - top[..., None])) * weights).sum(axis=-1)
     return np.asarray(top + np.log(mean) / power)
 
 
