@@ -238,6 +238,14 @@ def ratio_of_recalls(ours: pd.DataFrame, theirs: pd.DataFrame, kind: str) -> Rat
     return draw.rate(hit * both["side"] * weight, hit * (1 - both["side"]) * weight)
 
 
+def difference_of_recalls(ours: pd.DataFrame, theirs: pd.DataFrame, kind: str) -> Rate:
+    """Recall within 8 weeks less another detector's on the same users, drawn together."""
+    rows = (ours["kind"] == kind).to_numpy()
+    gain = ours["delay"].notna().astype(float) - theirs["delay"].notna().astype(float).to_numpy()
+    one = pd.Series(1.0, index=ours.index[rows])
+    return _Bootstrap(ours["source_user"][rows]).rate(gain[rows], one)
+
+
 def false_discoveries(pairs: Sequence[tuple[Path, Path]], q: float) -> tuple[Rate, int]:
     """Share of false ones among Benjamini-Hochberg discoveries of each window and head."""
     told = [_discovered(panel, run, q) for panel, run in pairs]

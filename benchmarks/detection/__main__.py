@@ -25,6 +25,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
 SECTIONS: dict[str, Callable[[Setup], str]] = {
     "canonical": tables.canonical,
     "wide": tables.wide,
+    "ablation": tables.ablation,
     "calibration": tables.calibration,
     "fdr": tables.discoveries,
     "households": tables.households,

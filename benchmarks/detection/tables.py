@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.detection import harness, peers, peers_slow, shop
+from benchmarks.detection import harness, parts, peers, peers_slow, shop
 from training.evaluate import false_discoveries, outcomes, ratio_of_recalls, summarise
 from training.panels import household_panel, real_panel, simulated_panel
 from training.progress import Progress
@@ -121,6 +121,19 @@ def wide(setup: Setup) -> str:
     return (
         f"## Other kinds of change, {setup.split} users\n\nRecall within 8 weeks at the same "
         f"budget of 1, {setup.seeds} seeds.\n\n" + "\n".join([head, *lines])
+    )
+
+
+def ablation(setup: Setup) -> str:
+    """Every part alone."""
+    controls = real_panel("train", "unchanged", 0, setup.panels)
+    some = range(min(3, setup.seeds))
+    panels = [setup.panel(recipe, n) for recipe in ("canonical", "wide") for n in some]
+    return (
+        f"## Ablation, {setup.split} users\n\nEach part alone at a threshold of one false alarm "
+        "per 1,000 user-weeks on unchanged training users; recall within 8 weeks, "
+        f"{len(some)} seeds. The box-plot residual of the network votes and explains; the heads "
+        "decide.\n\n" + parts.table(controls, panels)
     )
 
 
