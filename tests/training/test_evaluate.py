@@ -5,7 +5,14 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from training.evaluate import in_weeks, outcomes_of, summarise
+from training.evaluate import (
+    difference_of_recalls,
+    false_discoveries,
+    in_weeks,
+    outcomes_of,
+    ratio_of_recalls,
+    summarise,
+)
 
 CHANGE_AT = "2024-05-20T00:00:00Z"  # start of week 20
 FIRST = in_weeks(pd.Series(["2024-01-01"]))[0]
@@ -64,3 +71,26 @@ def test_ratio_is_realised_over_stated_and_slices_add_up():
     assert report.ratio.value == pytest.approx(1000 * 2 / 128 / 20)
     assert sum(rate.n for rate in report.slices.values()) == 128
     assert report.ratio.low <= report.ratio.value <= report.ratio.high
+
+
+def test_gain_over_another_detector_is_paired():
+    ours, theirs = panel([("b", 20, [])]), panel([])
+    gain = difference_of_recalls(ours, theirs, "splice")
+    assert (gain.value, gain.n) == (1.0, 1)
+    assert difference_of_recalls(theirs, ours, "splice").value == -1.0
+    assert ratio_of_recalls(ours, ours, "splice").value == pytest.approx(1.0)
+
+
+def test_discoveries_before_the_change_are_false(tmp_path):
+    # GIVEN one window before and one behind the change of b, and an unchanged a
+    truth = panel([])[["user_id", "kind", "change_at", "source_user"]]
+    truth.to_csv(tmp_path / "truth.csv", index=False)
+    weeks = ["2024-05-13", "2024-05-20"]
+    rows = [(user, week, "interest", 0.9) for user in "acd" for week in weeks]
+    rows += [("b", weeks[0], "interest", 1e-4), ("b", weeks[1], "interest", 1e-4)]
+    scores = pd.DataFrame(rows, columns=["subject", "window_start", "head", "p_value"])
+    scores.to_csv(tmp_path / "scores.csv.gz", index=False)
+    # WHEN Benjamini-Hochberg at 5 % selects in each window
+    rate, count = false_discoveries([(tmp_path, tmp_path)], 0.05)
+    # THEN both windows find b, and the early one is false
+    assert (count, rate.value) == (2, 0.5)
