@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from swerve import run as runs
 from swerve.domain.bundle import bundle, unbundle
-from swerve.domain.calibration import Histograms, Recalibration, RunningCalibration
+from swerve.domain.calibration import Histograms, RunningCalibration
 from swerve.domain.candidate import Candidate, Level
 from swerve.domain.counts import count_window
 from swerve.domain.event import Events
@@ -36,35 +36,39 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from swerve.domain.candidate import Head
+    from swerve.domain.detector import ShardScores
     from swerve.domain.window import WindowSpec
     from swerve.ports import PartialItem
 
 _CHUNK_BYTES = 32_000_000
-# Candidates go on to `select` from well above the threshold: the running calibration may lower a
-# p-value, and an alert ends by hysteresis at threshold ** 0.8.
-_P_FACTOR, _P_POWER = 8.0, 0.75
+# Candidates go on to `select` from well above the threshold: an alert ends by hysteresis at
+# threshold ** 0.8, and the shop's calibration may differ from the shard's.
+_P_FACTOR, _P_POWER = 4.0, 0.75
 # Early notices have a tenth of the budget for themselves.
 EARLY_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """One shard as of the end of one window."""
+    """One shard as of the end of one window; `running` is calibrated on this shard alone."""
 
     state: ShardState
     renames: Renames
+    running: RunningCalibration
 
     def to_bytes(self) -> bytes:
         """Pack."""
         old, new = self.renames.old.tobytes(), self.renames.new.tobytes()
-        return bundle({"state": self.state.to_bytes(), "old": old, "new": new})
+        running = self.running.to_bytes()
+        return bundle({"state": self.state.to_bytes(), "old": old, "new": new, "running": running})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Checkpoint:
         """Inverse of `to_bytes`."""
         files = unbundle(data)
         old, new = (np.frombuffer(files[name], np.uint64) for name in ("old", "new"))
-        return cls(ShardState.from_bytes(files["state"]), Renames(old, new))
+        running = RunningCalibration.from_bytes(files["running"])
+        return cls(ShardState.from_bytes(files["state"]), Renames(old, new), running)
 
 
 def merge(deps: CloseDeps, run_name: str, shard: int) -> None:
@@ -149,9 +153,7 @@ def score(deps: CloseDeps, run_name: str, shard: int) -> None:
     run, spec = Run.load(deps.data, run_name), deps.settings.windows
     contexts = unbundle(read(deps.data, run.file("contexts.zip")))
     before = checkpoint_before(deps, run, shard)
-    state, renames = before.state, before.renames
-    limits = {h: max(_P_FACTOR * p, p**_P_POWER) for h, p in p_thresholds(deps).items()}
-    unchanged = Recalibration.identity()  # the shop-wide one comes with calibrate
+    state, renames, running = before.state, before.renames, before.running
     scored: dict[str, bytes] = {}
     for window, events, found in _merged(deps, run, shard):
         label = spec.label(window)
@@ -161,7 +163,8 @@ def score(deps: CloseDeps, run_name: str, shard: int) -> None:
         context = Context.from_bytes(contexts[label])
         state, scores = deps.detector.score(state, count_window(events, spec, window), context)
         scored[f"{label}.histograms"] = scores.histograms.to_bytes()
-        candidates = deps.detector.candidates(state, scores, context, unchanged, limits)
+        candidates = _explained(deps, state, scores, context, running)
+        running = running.advance(window, _times(scores.histograms, run.shards))
         scored[f"{label}.json"] = json.dumps(
             {
                 "tested": int(np.count_nonzero(scores.ready)),
@@ -170,7 +173,7 @@ def score(deps: CloseDeps, run_name: str, shard: int) -> None:
             }
         ).encode()
         if run.kept(window):
-            kept = Checkpoint(state, renames).to_bytes()
+            kept = Checkpoint(state, renames, running).to_bytes()
             deps.data.put(runs.shard_key(spec, window, shard), kept)
     deps.data.put(run.file(f"scores/{shard:04d}.zip"), bundle(scored))
 
@@ -186,6 +189,7 @@ def calibrate(deps: CloseDeps, run_name: str) -> None:
     ]
     thresholds = {head.value: p for head, p in p_thresholds(deps).items()}
     running = RunningCalibration.empty()
+    bulk = deps.detector.calibration.bulk(spec)
     if run.start is not None:
         stored = read(deps.data, runs.calibration_key(spec, run.start))
         running = RunningCalibration.from_bytes(stored)
@@ -193,7 +197,7 @@ def calibrate(deps: CloseDeps, run_name: str) -> None:
         label = spec.label(window)
         said = [json.loads(files[f"{label}.json"]) for files in shards]
         users = [Candidate.from_dict(c) for part in said for c in part["candidates"]]
-        final = running.recalibration().apply_to(users)
+        final = running.recalibration(bulk).apply_to(users)
         histograms = [Histograms.from_bytes(files[f"{label}.histograms"]) for files in shards]
         running = running.advance(window, Histograms.sum(histograms))
         if run.kept(window):
@@ -223,11 +227,39 @@ def p_thresholds(deps: CloseDeps) -> Mapping[Head, float]:
     return deps.detector.calibration.p_threshold(budget, deps.settings.windows)
 
 
+def _explained(
+    deps: CloseDeps,
+    state: ShardState,
+    scores: ShardScores,
+    context: Context,
+    running: RunningCalibration,
+) -> list[Candidate]:
+    """Candidates with the p-values of the shipped tables.
+
+    The shop's own calibration of this window is known only when all shards are scored. The shard's
+    own, which is close to it, chooses who is worth explaining, well above the threshold.
+    """
+    limits = {h: max(_P_FACTOR * p, p**_P_POWER) for h, p in p_thresholds(deps).items()}
+    recalibration = running.recalibration(deps.detector.calibration.bulk(deps.settings.windows))
+    chosen = deps.detector.candidates(state, scores, context, recalibration, limits)
+    users = np.array([int(candidate.subject[2:], 16) for candidate in chosen], np.uint64)
+    rows = np.searchsorted(scores.users, users)
+    return [
+        replace(candidate, p_value=float(scores.p[candidate.head][row]))
+        for candidate, row in zip(chosen, rows, strict=True)
+    ]
+
+
+def _times(histograms: Histograms, shards: int) -> Histograms:
+    """As if all shards were like this one."""
+    return Histograms(histograms.counts * shards)
+
+
 def checkpoint_before(deps: CloseDeps, run: Run, shard: int) -> Checkpoint:
     """State of a shard before the run's range."""
     spec = deps.settings.windows
     if run.start is None:
-        return Checkpoint(ShardState.empty(spec), Renames.none())
+        return Checkpoint(ShardState.empty(spec), Renames.none(), RunningCalibration.empty())
     return Checkpoint.from_bytes(read(deps.data, runs.shard_key(spec, run.start, shard)))
 
 
