@@ -204,12 +204,16 @@ def _print_mails(alerts: list[AlertRow]) -> None:
 
 
 def _most_telling(alerts: list[AlertRow]) -> list[AlertRow]:
-    """Four alerts, of as many kinds as there are, the gravest of each first."""
+    """Four alerts of as many kinds as there are: what still stands first, then the gravest."""
     by_kind: dict[str, list[AlertRow]] = {}
-    for row in sorted(alerts, key=lambda r: (SEVERITIES.index(r.severity), -r.window)):
+    for row in sorted(alerts, key=_urgency):
         by_kind.setdefault(row.subject_kind.rpartition("#")[2], []).append(row)
     rounds = zip_longest(*by_kind.values())
     return [row for kinds in rounds for row in kinds if row is not None][: _MAILS + 1]
+
+
+def _urgency(row: AlertRow) -> tuple[bool, int, int]:
+    return row.status == "resolved", SEVERITIES.index(row.severity), -row.window
 
 
 def _print_page(stack: Stack, alerts: list[AlertRow]) -> None:

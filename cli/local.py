@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from swerve.errors import SwerveError
 
-from cli.package import as_json, package, with_numeric_concurrency, without_tls_rules
+from cli.package import as_json, for_enforced_iam, package, with_numeric_concurrency
 from cli.stack import LOCAL_REGION, STATE, Stack, alive, healthy, outputs_of
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def deploy(
 
     chosen = {**LOCAL_PARAMETERS, **parameters}
     template = with_numeric_concurrency(package(TEMPLATE, put), chosen)
-    put("template.json", as_json(without_tls_rules(template) if enforce_iam else template))
+    put("template.json", as_json(for_enforced_iam(template) if enforce_iam else template))
     formation.create_stack(
         StackName=name,
         TemplateURL=f"{endpoint}/{_ARTIFACTS}/{name}/template.json",

@@ -94,15 +94,21 @@ def with_numeric_concurrency(
     return template
 
 
-def without_tls_rules(template: dict[str, Any]) -> dict[str, Any]:
-    """Drop the statements that refuse plain HTTP, which is all that the emulator speaks.
+def for_enforced_iam(template: dict[str, Any]) -> dict[str, Any]:
+    """Fit the rules to how the emulator enforces them, which differs from AWS in two points.
 
-    It minds them only while it enforces IAM.
+    It speaks plain HTTP, which the template refuses; and it asks for a right of its own to send
+    batches, where AWS asks for `sqs:SendMessage`.
     """
     for name, resource in list(template["Resources"].items()):
-        document = resource.get("Properties", {}).get("PolicyDocument", {})
+        properties = resource.get("Properties", {})
+        document = properties.get("PolicyDocument", {})
         if "Statement" in document:
             document["Statement"] = [s for s in document["Statement"] if s["Sid"] != "TlsOnly"]
             if not document["Statement"]:
                 del template["Resources"][name]
+        for policy in properties.get("Policies", ()):
+            for statement in policy["PolicyDocument"]["Statement"]:
+                if statement["Action"] == "sqs:SendMessage":
+                    statement["Action"] = ["sqs:SendMessage", "sqs:SendMessageBatch"]
     return template
