@@ -43,6 +43,15 @@ class Prior:
     pull: float
     new: float
 
+    def for_shop(self, likeness: float) -> Prior:
+        """Lighter masses where users are more concentrated than households of a grocery are.
+
+        A shop of a dozen categories whose users differ much (`Context.likeness` near 10) would
+        otherwise hide every change behind its own mix.
+        """
+        ratio = float(np.clip(likeness / CATEGORY_PRIOR.new, _LIGHTEST, 1.0))
+        return Prior(self.own, self.pull * ratio, self.new * ratio)
+
 
 # Chosen by recall on training households (LAB log in docs/benchmarks.md): the prior of the same
 # user must be heavier than that of another one.
@@ -52,6 +61,7 @@ EVENT_PRIOR = Prior(0.2, 40.0, 80.0)
 _SIZE = 2.0  # of the negative binomial of a category's events in some weeks
 _LIKELY = 0.5  # expected events from which a category can be missed
 _OWN_TOP_SHARE = 0.025  # of the own past; at most 40 categories of a user pass
+_LIGHTEST = 0.1
 _SMOOTH = 500.0
 _SEASON = 30.0
 _BOUND = 64.0
@@ -178,9 +188,7 @@ def views(
         own *= season.take(key)
         after = _by_user(own, starts, owners, size)
         own *= (before / np.maximum(after, np.float32(1e-9))).take(user)
-        made.append(
-            PairView(weeks, prior, user, starts, owners, count, own, shop, total, before)
-        )
+        made.append(PairView(weeks, prior, user, starts, owners, count, own, shop, total, before))
     return made
 
 
@@ -220,10 +228,9 @@ def interest_evidence(state: ShardState, context: Context) -> dict[str, Floats]:
     acted = np.flatnonzero(state.events[:, 0])
     some = state.only(acted)
     found: dict[str, NDArray[np.floating]] = {}
-    by_item, _ = switches(some.items, context.items, ITEM_PRIOR, some)
-    by_day, found["activity"] = switches(
-        some.categories, context.categories, CATEGORY_PRIOR, some
-    )
+    item_prior, day_prior = (p.for_shop(context.likeness) for p in (ITEM_PRIOR, CATEGORY_PRIOR))
+    by_item, _ = switches(some.items, context.items, item_prior, some)
+    by_day, found["activity"] = switches(some.categories, context.categories, day_prior, some)
     for w, gain in by_day.items():
         found[f"switch{w}"] = gain
         found[f"person{w}"] = gain + by_item[w]
