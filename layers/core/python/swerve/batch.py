@@ -227,16 +227,19 @@ class Batch:
         self.last_ms = max(self.last_ms, last)
 
     def _cleaned(self, chunks: Iterable[Keyed], oldest_ms: int) -> Events:
-        keyed = Keyed.concatenate([])
         ordinal = self._source.dedup is not DedupRule.CONTENT
         spec, cap = self._settings.windows, self._settings.rate_cap
+        held: list[Keyed] = []
         for chunk in chunks:
-            keyed = Keyed.concatenate([keyed, chunk])
-            if len(keyed) > _MOST_ROWS:
-                before = len(keyed)
-                keyed, repeated = thinned(keyed, spec, cap)
+            held.append(chunk)
+            before = sum(map(len, held))
+            if before > _MOST_ROWS:
+                keyed, repeated = thinned(Keyed.concatenate(held), spec, cap)
+                held = [keyed]
                 self.duplicates += repeated
                 self._over_cap(before - repeated - len(keyed), 0)
+        keyed = Keyed.concatenate(held)
+        held.clear()
         if len(keyed) > _MOST_ROWS:
             raise Refused(
                 "too_concentrated",

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from swerve.domain.file import Compression
 
-CHUNK_BYTES = 1 << 20
-_READ_BYTES = 1 << 16
+CHUNK_BYTES = 4 << 20
+_READ_BYTES = 1 << 18
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _SKIPPABLE = range(0x184D2A50, 0x184D2A60)

@@ -155,6 +155,8 @@ def _read(data: bytes) -> tuple[Events, UserTable]:
 
     def squeezed(width: int, size: int) -> NDArray[Any]:
         nonlocal cursor
+        if width not in {1, 2, 4, 8}:
+            raise ValueError(f"a column is {width} bytes wide")
         planes = np.frombuffer(body, np.uint8, width * size, cursor).reshape(width, size)
         cursor += planes.size
         return np.ascontiguousarray(planes.T).view(f"<u{width}").reshape(size)
@@ -188,7 +190,8 @@ def _code(column: NDArray[Any]) -> _Codes:
         column = np.where(np.isnan(column), _NAN, (column + np.float32(0)).view(np.uint32))
     if not (column != column[0]).any():
         return _Codes(column[:1], column[:0], 0)
-    dictionary = np.unique(column)
+    ordered = np.sort(column)  # np.unique hashes 64-bit integers, three times as slow
+    dictionary = ordered[np.append(True, ordered[1:] != ordered[:-1])]
     codes, width = _narrow(np.searchsorted(dictionary, column))
     return _Codes(dictionary, codes, width)
 
