@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from swerve.domain.event import Events
     from swerve.ports import UploadedObject
 
-WEEKS = 9
+WEEKS = 4
 
 
 def csv_of(events: Events) -> bytes:
