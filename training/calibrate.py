@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from swerve import backtest
 from swerve.adapters.local_events import read_canonical
 from swerve.backtest import split_windows
+from swerve.domain import running
 from swerve.domain.calibration import Calibration, HeadTables, soft_maximum
 from swerve.domain.candidate import Head
 from swerve.domain.counts import count_window
-from swerve.domain.detector import ACTIVITY, COLD_START_WEEKS, evidence_of
+from swerve.domain.detector import ACTIVITY, COLD_START_WEEKS, Detector, evidence_of
 from swerve.domain.population import Population
 from swerve.domain.profile import ShardState
 from swerve.domain.tables import TailTable
@@ -133,7 +135,7 @@ def tables_of(design: HeadDesign, head: Head, walks: Sequence[Walk]) -> HeadTabl
     single = TailTable.fitted(values, bucket, edges.size + 1)
     score = soft_maximum(-single.log_p(values, bucket), weights, design.power)
     combined = TailTable.fitted(score[:, None], bucket, edges.size + 1)
-    return HeadTables(names, weights, edges, design.power, single, combined, {}, design.share)
+    return HeadTables(names, weights, edges, design.power, single, combined, {}, design.share, {})
 
 
 def log_p_of(tables: HeadTables, head: Head, walked: Walk) -> NDArray[np.float64]:
@@ -189,6 +191,32 @@ def with_alarms(tables: HeadTables, head: Head, walks: Sequence[Walk]) -> HeadTa
     return replace(tables, alarms=curves)
 
 
+def bulk_of(calibration: Calibration, folder: Path, zone: str, days: int) -> NDArray[np.float64]:
+    """Measure what the running calibration compares a shop with, float64[heads, 7]."""
+    spec = WindowSpec(7 if days == 7 else 1, zone)
+    events = read_canonical([folder / "EVENTS.csv.gz"], zone).events
+    calm = np.zeros((len(Head), running.BINS))
+    every = np.zeros((len(Head), running.BINS))
+    unused = np.ones((len(Head), 7))
+    for step in backtest.walk(events, Detector(spec, calibration), unused):
+        scores = step.scores
+        calm += scores.histograms.counts.sum(axis=1)
+        log_p = {head: np.log(p) for head, p in scores.p.items()}
+        kept = dict.fromkeys(Head, scores.ready)
+        every += running.Histograms.of(log_p, scores.bucket, kept).counts.sum(axis=1)
+    return np.stack([running.bulk_of(*pair) for pair in zip(calm, every, strict=True)])
+
+
+def with_bulk(
+    heads: Mapping[Head, HeadTables], bulk: Mapping[int, NDArray[np.float64]]
+) -> dict[Head, HeadTables]:
+    """Keep what was measured with the tables of each head."""
+    return {
+        head: replace(heads[head], bulk={days: b[place] for days, b in bulk.items()})
+        for place, head in enumerate(Head)
+    }
+
+
 def _stacked(walks: Sequence[Walk], names: tuple[str, ...]) -> NDArray[np.float64]:
     parts = []
     for walked in walks:
@@ -214,6 +242,8 @@ def main() -> None:
     for head, design in DESIGN.items():
         measured = [walk(_unchanged(options.panels, design.min_active_weeks), ZONE, 7)]
         heads[head] = with_alarms(tables_of(design, head, measured), head, dense)
+    steady = _unchanged(options.panels, panels.DENSE_WEEKS)
+    heads = with_bulk(heads, {d: bulk_of(Calibration(heads), steady, ZONE, d) for d in days})
     options.out.write_text(Calibration(heads).to_json() + "\n")
 
 

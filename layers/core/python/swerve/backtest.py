@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from swerve.domain.calibration import Recalibration
     from swerve.domain.candidate import Candidate, Share
     from swerve.domain.detector import ShardScores
@@ -83,9 +85,15 @@ def split_windows(events: Events, spec: WindowSpec) -> Iterator[tuple[int, Event
         yield start, events.take(order[low:high])
 
 
-def walk(events: Events, detector: Detector) -> Iterator[Walked]:
-    """Score every window in order, as the close of a stack with one shard would."""
+def walk(
+    events: Events, detector: Detector, bulk: NDArray[np.float64] | None = None
+) -> Iterator[Walked]:
+    """Score every window in order, as the close of a stack with one shard would.
+
+    `bulk` is that of the detector's tables, unless it is just being measured.
+    """
     spec = detector.spec
+    bulk = detector.calibration.bulk(spec) if bulk is None else bulk
     population, state = Population.empty(spec), ShardState.empty(spec)
     running = RunningCalibration.empty()
     for window, inside in split_windows(events, spec):
@@ -93,7 +101,7 @@ def walk(events: Events, detector: Detector) -> Iterator[Walked]:
         totals, _ = totals_of(counts, state.cohort)
         population, context, aggregates = population.advance(window, totals)
         state, scores = detector.score(state, counts, context)
-        recalibration = running.recalibration()
+        recalibration = running.recalibration(bulk)
         running = running.advance(window, scores.histograms)
         yield Walked(window, context, state, scores, recalibration, aggregates)
 

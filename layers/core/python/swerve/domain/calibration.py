@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from swerve.domain.candidate import Head
-from swerve.domain.running import QUANTILES, Histograms, Recalibration, RunningCalibration
+from swerve.domain.running import Histograms, Recalibration, RunningCalibration
 from swerve.domain.tables import SMALLEST, TailTable
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ class HeadTables:
     share : float
         Of the total budget.
     bulk : mapping
-        Window length in days to -log p at `QUANTILES` of calm user-weeks, float64[4]: what the
-        running calibration compares a shop with.
+        Window length in days to what the running calibration compares a shop with,
+        float64[7] (`running.bulk_of`).
     """
 
     statistics: tuple[str, ...]
@@ -108,7 +108,7 @@ class HeadTables:
                 int(d): (np.asarray(x), np.asarray(y)) for d, (x, y) in facts["alarms"].items()
             },
             share=facts["share"],
-            bulk={int(days): np.asarray(values) for days, values in facts.get("bulk",{}).items()},
+            bulk={int(days): np.asarray(values) for days, values in facts.get("bulk", {}).items()},
         )
 
 
@@ -144,7 +144,7 @@ class Calibration:
         return thresholds
 
     def bulk(self, spec: WindowSpec) -> Floats:
-        """-log p at `QUANTILES` of calm user-weeks on the shop of the tables, float64[heads, 4]."""
+        """What the running calibration compares a shop with, float64[heads, 7]."""
         return np.stack([self.heads[head].bulk[spec.days] for head in Head])
 
     def to_json(self) -> str:

@@ -13,6 +13,7 @@ from swerve.domain.evidence_engagement import engagement_evidence
 from swerve.domain.evidence_interest import interest_evidence
 from swerve.domain.explain import explain
 from swerve.domain.forecast import watched
+from swerve.domain.running import SUSPECT_P
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 COLD_START_WEEKS = 6
 _LEARN_WEEKS = 9
 ACTIVITY = {Head.INTEREST: "activity", Head.ENGAGEMENT: "level"}
-_SUSPECT_P = 1e-3
 _WARY_WEEKS = 26
 
 
@@ -158,6 +158,6 @@ def _noted(state: ShardState, log_p: Mapping[Head, Floats], per_week: int) -> Sh
     """Remember whom the running calibration should not learn from."""
     wary = np.maximum(state.wary - 1, 0)
     for place, head in enumerate(Head):
-        suspect = log_p[head] < np.log(_SUSPECT_P)
+        suspect = log_p[head] < np.log(SUSPECT_P)
         wary[suspect, place] = _WARY_WEEKS * per_week
     return replace(state, wary=wary.astype(np.int16))

@@ -23,18 +23,18 @@ BUCKETS = 16
 BINS = 64
 BIN_WIDTH = 0.25  # of -log p
 HEADS = tuple(Head)
-# The map is read where truly changed users are few among the many: between these shares of the
-# user-weeks, and carried on beyond in -log p.
-_QUANTILES = np.array([0.3, 0.04, 0.01, 0.0025])  # the first two span the bulk
-# Of the user-weeks of the households that the tables were measured on, how many give evidence at
-# all: interest is silent where a user is. A shop in which more are silent has fewer alarms.
-_SPEAKING = np.array([0.76, 1.0])
+# The map is read at these shares of the calm user-weeks; the first two span the bulk.
+QUANTILES = np.array([0.3, 0.06, 0.015])
+# A user who passes this is suspect, and not calm for half a year. With half of the users of a panel
+# truly changed, the quantiles of the calm are those of the unchanged within 5 %.
+SUSPECT_P = 0.05
+_SUSPECT_BIN = round(-np.log(SUSPECT_P) / BIN_WIDTH)
 _POOLED_WEEKS, _BUCKET_WEEKS = 2000.0, 8000.0  # user-weeks that weigh as much as the prior
 _TAIL_WEEKS = 60.0
 _DOUBT = 0.85  # of a steeper tail: of two noisy slopes the larger one is too large
 _SCALES, _SHIFTS = (0.4, 4.0), (-6.0, 1.5)
-_PARTS = 6
-_UNMOVED = np.array([0.0, 1.0, 0.0, 0.0, 0.0, 0.0])
+_PARTS = 4
+_UNMOVED = np.array([0.0, 1.0, 0.0, 0.0])
 # Statistics change as histories grow: forget as fast as the number of users allows.
 _MEMORY_WEEKS, _DECAYS = 15_000.0, (0.85, 0.995)
 
@@ -80,12 +80,11 @@ class Histograms:
 class Recalibration:
     """What the shop's own past says of the shipped p-values: a convex line in -log p.
 
-    -log p -> shift + scale x -log p, and steeper by `bend` beyond each `knot`.
+    -log p -> shift + scale x -log p, and steeper by `bend` beyond `knot`.
 
     Attributes
     ----------
-    shift, scale : float64[heads, BUCKETS]
-    knot, bend : float64[heads, BUCKETS, 2]
+    shift, scale, knot, bend : float64[heads, BUCKETS]
     """
 
     shift: Floats
@@ -97,16 +96,14 @@ class Recalibration:
     def identity(cls) -> Recalibration:
         """Believe the shipped tables."""
         shape = (len(HEADS), BUCKETS)
-        return cls(np.zeros(shape), np.ones(shape), np.zeros((*shape, 2)), np.zeros((*shape, 2)))
+        return cls(np.zeros(shape), np.ones(shape), np.zeros(shape), np.zeros(shape))
 
     def apply(self, head: Head, bucket: NDArray[np.uint8], p: Floats) -> Floats:
         """Recalibrated p-values; 1 stays 1."""
         place = HEADS.index(head)
         surprise = -np.log(np.maximum(p, 1e-300))
         moved = surprise * self.scale[place, bucket] + self.shift[place, bucket]
-        for k in range(self.knot.shape[-1]):
-            beyond = np.maximum(surprise - self.knot[place, bucket, k], 0.0)
-            moved += self.bend[place, bucket, k] * beyond
+        moved += self.bend[place, bucket] * np.maximum(surprise - self.knot[place, bucket], 0.0)
         return np.where(surprise > 0, np.exp(-np.maximum(moved, 0.0)), 1.0)
 
     def apply_to(self, candidates: Iterable[Candidate]) -> list[Candidate]:
@@ -145,23 +142,27 @@ class RunningCalibration:
         kept = np.clip(1.0 - new / _MEMORY_WEEKS, *_DECAYS)
         return RunningCalibration(self.counts * kept + histograms.counts)
 
-    def recalibration(self) -> Recalibration:
-        """Compare the shop's own user-weeks with what the shipped tables say of unchanged ones.
+    def recalibration(self, bulk: Floats) -> Recalibration:
+        """Compare the shop's calm user-weeks with those of the unchanged users of the tables.
 
-        A share S(s) of the user-weeks has -log p above s; on the shop of the tables it is exp(-s).
-        -log S is read at two quantiles of the bulk and extended as a line, because log likelihood
-        ratios have exponential tails. The tail itself may only make the line steeper: truly changed
-        users make tails heavier, and a calibration that learnt that would silence them; a lighter
-        tail than the line says is the shop's own. Buckets are shrunk to the head, and the head to
-        the shipped tables, while data is scarce.
+        Quantiles of -log p in the bulk are matched by a line, which is extended into the tail,
+        because log likelihood ratios have exponential tails. The tail itself may only make the line
+        steeper: truly changed users make tails heavier, and a calibration that learnt that would
+        silence them; a lighter tail than the line says is the shop's own. Buckets are shrunk to
+        the head, and the head to the shipped tables, while data is scarce.
+
+        Parameters
+        ----------
+        bulk : float64[heads, 7]
+            Of the shop of the tables, by `bulk_of`.
         """
         lines = np.empty((len(HEADS), BUCKETS, _PARTS))
-        for place, speaking in enumerate(_SPEAKING):
-            pooled = _line(self.counts[place].sum(axis=0), speaking, _UNMOVED, _POOLED_WEEKS)
+        for place, wanted in enumerate(bulk):
+            pooled = _shrunk(self.counts[place].sum(axis=0), wanted, _UNMOVED, _POOLED_WEEKS)
             for bucket in range(BUCKETS):
                 counts = self.counts[place, bucket]
-                lines[place, bucket] = _line(counts, speaking, pooled, _BUCKET_WEEKS)
-        return Recalibration(lines[..., 0], lines[..., 1], lines[..., 2:4], lines[..., 4:])
+                lines[place, bucket] = _shrunk(counts, wanted, pooled, _BUCKET_WEEKS)
+        return Recalibration(*np.moveaxis(lines, -1, 0))
 
     def to_bytes(self) -> bytes:
         """Pack."""
@@ -173,20 +174,52 @@ class RunningCalibration:
         return cls(**binary.load("running", data)[1])
 
 
-def _line(counts: Floats, speaking: float, prior: Floats, weeks: float) -> Floats:
-    """Shift, scale, two knots and two bends from one histogram, shrunk to those of the prior."""
+def bulk_of(calm: Floats, every: Floats) -> Floats:
+    """What to compare a shop with, float64[7].
+
+    -log p at `QUANTILES` of the user-weeks that stay calm; the same of all user-weeks; and the
+    share of the calm that turn suspect.
+
+    Parameters
+    ----------
+    calm, every : float64[BINS]
+        Histograms of the users calm before a window, and of all.
+    """
+    return np.concatenate([_quantiles(calm[:_SUSPECT_BIN]), _quantiles(every), [_turning(calm)]])
+
+
+def _turning(counts: Floats) -> float:
+    return float(counts[_SUSPECT_BIN:].sum() / max(counts.sum(), 1.0))
+
+
+def _quantiles(counts: Floats) -> Floats:
+    """-log p at `QUANTILES`; 0 where fewer users gave evidence at all."""
+    above = np.append(np.cumsum(counts[::-1])[::-1][1:], 0.0)  # beyond the upper edge of each bin
+    surprise = -np.log(np.maximum(above, 0.5) / max(counts.sum(), 1.0))
+    edges = BIN_WIDTH * np.arange(counts.size + 1)
+    return np.interp(-np.log(QUANTILES), np.append(0.0, surprise), edges)  # surprise never falls
+
+
+def _shrunk(counts: Floats, wanted: Floats, prior: Floats, weeks: float) -> Floats:
+    """Shift, scale, knot and bend from one histogram, shrunk to those of the prior.
+
+    Where as many turn suspect as on the shop of the tables, or more, only those who stay calm are
+    compared. A shop whose p-values are too large has no suspects: there all are.
+    """
     total = float(counts.sum())
-    above = np.cumsum(counts[::-1])[::-1][1:]  # beyond the upper edge of each bin but the last
-    if total <= 0 or above[0] <= _QUANTILES[0] * speaking * total:
+    if total <= 0:
         return prior
-    surprise = -np.log(np.maximum(above, 0.5) / (total * speaking))
-    wanted = -np.log(_QUANTILES)
-    at = np.interp(wanted, surprise, BIN_WIDTH * np.arange(1, BINS))  # surprise never falls
+    suspect = min(_turning(counts) / wanted[-1], 1.0)
+    line = suspect * _line(counts[:_SUSPECT_BIN], wanted[:3])
+    line += (1.0 - suspect) * _line(counts, wanted[3:6])
+    return prior + total / (total + weeks) * (line - prior)
+
+
+def _line(counts: Floats, wanted: Floats) -> Floats:
+    at = _quantiles(counts)
     slopes = np.diff(wanted) / np.maximum(np.diff(at), 1e-6)
     scale = float(np.clip(slopes[0], *_SCALES))
     shift = float(np.clip(wanted[1] - scale * at[1], *_SHIFTS))
-    steepest = np.maximum.accumulate(np.clip(np.append(scale, slopes[1:] * _DOUBT), *_SCALES))
-    found = total * speaking * _QUANTILES[2:]  # user-weeks beyond the lower end of each part
-    bends = np.diff(steepest) * found / (found + _TAIL_WEEKS)
-    line = np.array([shift, scale, *at[1:3], *bends])
-    return prior + total / (total + weeks) * (line - prior)
+    found = float(counts.sum()) * QUANTILES[2]  # user-weeks beyond the bulk
+    bend = max(float(np.clip(slopes[1] * _DOUBT, *_SCALES)) - scale, 0.0)
+    return np.array([shift, scale, at[1], bend * found / (found + _TAIL_WEEKS)])
