@@ -1,0 +1,194 @@
+"""Upload to mail through the real template: one stack, one story, told in order."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import random
+import zlib
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cli.redrive import redrive_queue
+from tests.flow.conftest import (
+    alerts_told,
+    await_until,
+    close,
+    is_quiet,
+    log_lines,
+    messages_in,
+    objects,
+    put,
+    receipts,
+    table_contents,
+)
+
+if TYPE_CHECKING:
+    from cli.stack import Stack
+
+pytestmark = pytest.mark.flow
+
+USERS, WEEKS, CHANGED = 40, 8, 4
+FIRST_DAY = datetime(2026, 9, 7, tzinfo=UTC)
+TASTES = ("shoes/running", "books/crime", "garden/tools", "toys/wooden", "audio/headphones")
+NEW_TASTE = "baby/strollers"
+USER_IDS = [f"customer-{number:04d}@shop.example" for number in range(USERS)]
+
+
+def week_of_events(week: int) -> bytes:
+    """A week of views as CSV; in the last week the first users look at something else."""
+    dice = random.Random(week)  # noqa: S311 - a test's dice
+    text = io.StringIO()
+    rows = csv.writer(text)
+    rows.writerow(
+        ["user_id", "timestamp", "behavior", "item_id", "category_id", "value", "event_id"]
+    )
+    for number, user in enumerate(USER_IDS):
+        changed = number < CHANGED and week == WEEKS - 1
+        for day in range(7):
+            for event in range(12 if changed else dice.randint(2, 4)):
+                taste = (
+                    NEW_TASTE if changed else TASTES[(number + dice.randint(0, 1)) % len(TASTES)]
+                )
+                when = FIRST_DAY + timedelta(weeks=week, days=day, hours=9, minutes=event)
+                rows.writerow(
+                    [
+                        user,
+                        when.isoformat(),
+                        "view",
+                        f"{taste}-{event}",
+                        taste,
+                        "",
+                        f"{week}-{day}-{number}-{event}",
+                    ]
+                )
+    return text.getvalue().encode()
+
+
+@pytest.fixture(scope="module")
+def told(stack: Stack) -> Stack:
+    """The stack after all weeks were uploaded and closed."""
+    keys = [put(stack, f"week-{week}.csv", week_of_events(week)) for week in range(WEEKS)]
+    await_until(lambda: all(receipts(stack, key) for key in keys), "receipts")
+    close(stack)
+    return stack
+
+
+def test_the_test_event_of_s3_is_acknowledged(told: Stack) -> None:
+    assert messages_in(told, "IngestQueueUrl") == 0
+    assert messages_in(told, "IngestDeadLettersUrl") == 0
+
+
+def test_every_row_is_accounted_for(told: Stack) -> None:
+    from swerve.ledger import ledger
+
+    found = ledger(told.windows, told.data, told.settings.windows)
+    assert found.balanced
+    assert (
+        found.rows == found.unique == sum(week_of_events(w).count(b"\n") - 1 for w in range(WEEKS))
+    )
+    assert found.waiting == 0
+
+
+def test_a_changed_user_reaches_the_mail(told: Stack) -> None:
+    mails = [
+        body.decode()
+        for key, body in objects(told, "DataBucketName").items()
+        if key.startswith("outbox/email/")
+    ]
+    assert any("strollers" in mail for mail in mails)
+
+
+def test_machines_get_the_payload_and_people_a_page(told: Stack) -> None:
+    data = objects(told, "DataBucketName")
+    payloads = [json.loads(body) for key, body in data.items() if key.startswith("outbox/events/")]
+    assert payloads
+    assert all(f"pages/{p['alert_id']}.html" in data for p in payloads if "alert_id" in p)
+
+
+def test_a_poison_file_is_answered_and_stops_nothing(told: Stack) -> None:
+    # WHEN
+    key = put(told, "poison.csv", b"\x00\xff\x00 this is no table of events \x9d")
+    await_until(lambda: bool(receipts(told, key)), "the receipt of the poison file")
+    # THEN
+    assert receipts(told, key)[0]["status"] == "refused"
+    await_until(lambda: is_quiet(told), "quiet")
+    assert messages_in(told, "IngestDeadLettersUrl") == 0
+
+
+def test_uploading_again_changes_nothing_and_tells_nobody(told: Stack) -> None:
+    # GIVEN
+    before = table_contents(told, "WindowsTableName"), alerts_told(told)
+    outbox = [key for key in objects(told, "DataBucketName") if key.startswith("outbox/")]
+    # WHEN
+    keys = [put(told, f"again-{week}.csv", week_of_events(week)) for week in range(WEEKS)]
+    await_until(lambda: all(receipts(told, key) for key in keys), "receipts")
+    close(told)
+    # THEN
+    assert {receipts(told, key)[0]["status"] for key in keys} == {"duplicate"}
+    after = table_contents(told, "WindowsTableName"), alerts_told(told)
+    assert unleased(after[0]) == unleased(before[0])
+    assert after[1] == before[1]
+    assert [k for k in objects(told, "DataBucketName") if k.startswith("outbox/")] == outbox
+
+
+def unleased(table: dict[tuple[str, str], object]) -> dict[tuple[str, str], object]:
+    """The table without what only says who works now: leases and the tokens of the topics."""
+    passing = ("lease#", "state#publish#", "state#digest#", "state#budget#")
+    return {key: item for key, item in table.items() if not key[1].startswith(passing)}
+
+
+def test_dead_letters_can_be_sent_through_again(told: Stack) -> None:
+    # GIVEN: a message that had failed five times
+    sqs, key = told.client("sqs"), put(told, "late.csv", week_of_events(0)[:400])
+    await_until(lambda: bool(receipts(told, key)), "a receipt")
+    record = {
+        "eventSource": "aws:s3",
+        "eventName": "ObjectCreated:Put",
+        "s3": {
+            "bucket": {"name": told.outputs["UploadsBucketName"]},
+            "object": {"key": key.replace("=", "%3D"), "size": 400},
+        },
+    }
+    dead = told.outputs["IngestDeadLettersUrl"]
+    sqs.send_message(QueueUrl=dead, MessageBody=json.dumps({"Records": [record]}))
+    # WHEN
+    said = redrive_queue(told, "ingest")
+    # THEN
+    assert said == "1 messages sent again"
+    assert redrive_queue(told, "ingest") == "nothing to redrive"
+    await_until(lambda: is_quiet(told), "quiet")
+    assert messages_in(told, "IngestDeadLettersUrl") == 0
+
+
+def test_no_user_id_is_anywhere_inside(told: Stack) -> None:
+    # GIVEN: everything that Swerve wrote, unpacked
+    written = [str(item) for item in table_contents(told, "WindowsTableName").values()]
+    written += [inflated(item) for item in table_contents(told, "WindowsTableName").values()]
+    written += [str(item) for item in table_contents(told, "AlertsTableName").values()]
+    written += [body.decode("latin-1") for body in objects(told, "DataBucketName").values()]
+    written += log_lines(told)
+    everything = "\n".join(written)
+    # THEN
+    assert len(everything) > 100_000
+    assert not [user for user in USER_IDS if user in everything]
+
+
+def inflated(item: dict[str, dict[str, bytes]]) -> str:
+    data = item.get("data", {}).get("B")
+    if data is None:
+        return ""
+    start = bytes(data).find(b"\x78")
+    try:
+        return zlib.decompress(bytes(data)[start:]).decode("latin-1")
+    except zlib.error:
+        return bytes(data).decode("latin-1")
+
+
+def test_roles_are_enforced(told: Stack) -> None:
+    """The flow above ran with the template's roles: what they do not allow is refused."""
+    errors = [line for line in log_lines(told) if "AccessDenied" in line]
+    assert errors == []
