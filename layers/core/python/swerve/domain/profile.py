@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 RESIDUALS = 16
 FORECASTS = 2
 _RING_TOP = 65_535
+_DAY_TOP = 4  # events of a category that count on one day; a wholesaler's order of 90 says no more
 _BY_USER = ("first", "events", "active", "old", "wary", "hidden", "forecast", "residuals")
 
 
@@ -130,7 +131,13 @@ class ShardState:
                 (
                     at[counts.pair_user],
                     counts.pair_category,
-                    np.stack([counts.pair_count, counts.pair_events], axis=1),
+                    np.stack(
+                        [
+                            counts.pair_count,
+                            np.minimum(counts.pair_events, _DAY_TOP * counts.pair_count),
+                        ],
+                        axis=1,
+                    ),
                 ),
                 (context.categories.keys, context.categories.season),
             ),
