@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 WEEKS = 52
 FIRST_S = 1_482_710_400  # Monday, 26 December 2016: week 1 of the file
-WEEK_S = 7 * 86_400
+DAY_S = 86_400
+WEEK_S = 7 * DAY_S
 _TOP = 149
 _MIN_WEEKS = 26
 _KINDS = {"shift": 0.35, "partial": 0.20, "gradual": 0.15, "drop": 0.20, "surge": 0.10}
@@ -86,13 +87,22 @@ def spliced() -> tuple[NDArray[np.int64], list[tuple[str, int, int, int]], list[
 
 
 def build() -> tuple[pd.DataFrame, list[Label]]:
-    """Events and labels; counts are spread over their week (the recipe has weeks only)."""
+    """Events and labels; the counts of a week fall on as many of its days as it had baskets.
+
+    The recipe has weeks only. A category counts once a basket, so the largest count says how many
+    baskets there were at least; spreading events over all seven days would make shoppers busier
+    than people are.
+    """
     made, told, houses, names = spliced()
     rng = np.random.default_rng(8)
     cell = np.repeat(np.arange(made.size), made.ravel())
     user, rest = np.divmod(cell, WEEKS * len(names))
     week, category = np.divmod(rest, len(names))
-    time_s = FIRST_S + week * WEEK_S + rng.integers(0, WEEK_S, cell.size)
+    baskets = np.minimum(7, made.max(axis=2))
+    first_day = rng.integers(0, 7, baskets.shape)
+    basket = rng.integers(0, baskets[user, week])
+    day = (first_day[user, week] + basket * 7 // baskets[user, week]) % 7
+    time_s = FIRST_S + week * WEEK_S + day * DAY_S + rng.integers(0, DAY_S, cell.size)
     order = np.lexsort((user, time_s))
     ids = np.array([f"r{number:05d}" for number in range(len(told))], dtype=object)
     events = pd.DataFrame(
