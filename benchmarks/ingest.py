@@ -83,7 +83,9 @@ def swerve(path: Path) -> dict[str, int]:
     from swerve.settings import Settings
     from swerve.sources import bundled_sources
 
-    files, settings = LocalFiles(), Settings(window="1d", shard_count=64, max_object_mb=8000)
+    files = LocalFiles()
+    # The others have no rate cap.
+    settings = Settings(window="1d", shard_count=64, max_object_mb=8000, rate_cap=10**9)
     shape = files.sniff(path, 8_000_000_000)
     with tempfile.TemporaryDirectory() as folder:
         task = Task(
