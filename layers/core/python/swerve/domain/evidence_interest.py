@@ -6,7 +6,7 @@ Judged in windows in which a user did something; a silent window says nothing of
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -105,7 +105,7 @@ class PairView:
     def expected(self) -> Singles:
         """Share of each pair's key that the user's past and the shop predict."""
         pull = np.float32(self.prior.pull)
-        return (self.own + pull * self.shop) / (self.past + pull)[self.user]
+        return np.asarray((self.own + pull * self.shop) / (self.past + pull)[self.user])
 
 
 def switches(
@@ -227,7 +227,7 @@ def interest_evidence(state: ShardState, context: Context) -> dict[str, Floats]:
     """
     acted = np.flatnonzero(state.events[:, 0])
     some = state.only(acted)
-    found: dict[str, NDArray[np.floating]] = {}
+    found: dict[str, NDArray[Any]] = {}
     item_prior, day_prior = (p.for_shop(context.likeness) for p in (ITEM_PRIOR, CATEGORY_PRIOR))
     by_item, _ = switches(some.items, context.items, item_prior, some)
     by_day, found["activity"] = switches(some.categories, context.categories, day_prior, some)
@@ -304,7 +304,7 @@ def _nb_shift(count: Singles, mean: Singles, r: float = _SIZE) -> Singles:
 
 def _top(value: Singles, view: PairView, k: int) -> Floats:
     rows = _largest(value, view.user, np.flatnonzero(value > 0.3), k)
-    return np.bincount(view.user[rows], value[rows], view.total.size)
+    return np.bincount(view.user[rows], value[rows], view.total.size).astype(np.float64)
 
 
 def _own_top(view: PairView, k: int) -> NDArray[np.intp]:
@@ -322,7 +322,7 @@ def _largest(
     worth = value[some].astype(np.float64)
     order = some[np.argsort(who[some] - worth / (worth + 1.0), kind="stable")]
     owner = who[order]
-    starts, owners = _segments(owner)
+    starts, _ = _segments(owner)
     lengths = np.diff(np.append(starts, owner.size))
     return order[np.arange(order.size) - np.repeat(starts, lengths) < k]
 

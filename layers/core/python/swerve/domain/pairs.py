@@ -231,7 +231,7 @@ class PairTable:
     def arrays(self, name: str, users: int) -> dict[str, NDArray[Any]]:
         """Columns for the checkpoint."""
         key_type = np.uint16 if self.keys.size <= 1 << 16 else np.uint32
-        columns = {
+        columns: dict[str, NDArray[Any]] = {
             "keys": self.keys,
             "pairs": np.bincount(self.user, minlength=users).astype(np.uint16),
             "key": self.key.astype(key_type),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -90,7 +90,7 @@ class Context:
     def from_bytes(cls, data: bytes) -> Context:
         """Inverse of `to_bytes`."""
         facts, arrays = binary.load("context", data)
-        mixes = {
+        mixes: dict[str, Any] = {
             name: Mix(**{n: arrays[f"{name}.{n}"] for n in _MIX})
             for name in ("categories", "items")
         }
@@ -232,13 +232,14 @@ class Population:
     def from_bytes(cls, data: bytes) -> Population:
         """Inverse of `to_bytes`."""
         facts, arrays = binary.load("population", data)
-        masses = {
+        masses: dict[str, Any] = {
             name: Masses(**{n: arrays[f"{name}.{n}"] for n in _MASSES})
             for name in ("categories", "items")
         }
+        plain: dict[str, Any] = {n: arrays[n] for n in _POPULATION}
         return cls(
             **facts,
-            **{n: arrays[n] for n in _POPULATION},
+            **plain,
             **masses,
             watch=aggregates.Watch.from_arrays(facts["days"], arrays),
         )

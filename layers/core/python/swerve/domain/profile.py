@@ -219,9 +219,10 @@ class ShardState:
     def from_bytes(cls, data: bytes) -> ShardState:
         """Inverse of `to_bytes`."""
         facts, arrays = binary.load("shard", data)
+        by_user: dict[str, Any] = {name: arrays[name] for name in _BY_USER}
         return cls(
             **facts,
-            **{name: arrays[name] for name in _BY_USER},
+            **by_user,
             cohort=Cohort.from_arrays(facts["days"], arrays),
             categories=PairTable.from_arrays("category", arrays),
             items=PairTable.from_arrays("item", arrays),

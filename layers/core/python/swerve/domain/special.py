@@ -48,7 +48,7 @@ def log_gamma(x: ArrayLike) -> Floats:
 def log_rising(a: ArrayLike, n: ArrayLike) -> Floats:
     """Log of the rising factorial a (a+1) ... (a+n-1) = log gamma(a+n) - log gamma(a)."""
     start = np.asarray(a, np.float64)
-    return log_gamma(start + n) - log_gamma(start)
+    return log_gamma(start + np.asarray(n, np.float64)) - log_gamma(start)
 
 
 def log_rising_ratio(

@@ -1,8 +1,9 @@
-"""Conformal tables: from a statistic to a p-value, by bucket of activity, measured on real users."""
+"""Conformal tables: from a statistic to a p-value, by bucket of activity."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,10 +17,8 @@ if TYPE_CHECKING:
 
 # Upper tail probabilities at which quantiles are kept. Beyond the last the tail is exponential:
 # log likelihood ratios have such tails, and a few hundred values set its slope.
-LEVELS = np.array(
-    [0.999, 0.99, 0.97, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.25, 0.2, 0.15]
-    + [0.12, 0.1, 0.08, 0.06, 0.05, 0.04, 0.03, 0.025, 0.02]
-)
+_BULK = (0.999, 0.99, 0.97, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.25, 0.2, 0.15)
+LEVELS = np.array([*_BULK, 0.12, 0.1, 0.08, 0.06, 0.05, 0.04, 0.03, 0.025, 0.02])
 _LOG_LEVELS = np.log(LEVELS)
 SMALLEST = 1e-12
 
@@ -64,7 +63,7 @@ class TailTable:
         out = np.empty(values.shape)
         order = np.argsort(bucket, kind="stable")
         bounds = np.searchsorted(bucket[order], np.arange(self.quantiles.shape[0] + 1))
-        for b, (start, end) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+        for b, (start, end) in enumerate(pairwise(bounds)):
             rows = order[start:end]
             if not rows.size:
                 continue
@@ -91,6 +90,6 @@ class TailTable:
 
 
 def _rounded(values: Floats) -> Any:
-    return (
-        [float(f"{round(float(v), 6):.5g}") for v in values] if values.ndim == 1 else [_rounded(v) for v in values]
-    )
+    if values.ndim > 1:
+        return [_rounded(part) for part in values]
+    return [float(f"{round(float(v), 6):.5g}") for v in values]
