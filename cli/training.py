@@ -87,6 +87,8 @@ def evaluate(
 
     [dim]Example:[/dim]  swerve evaluate --recipe canonical --recipe wide --seeds 10
     """
+    if report and find_spec("matplotlib") is None:
+        raise SwerveError("--report needs matplotlib: pip install 'swerve[training]'")
     from training.panels import record_opening
     from training.runs import Asked, evaluated
 
