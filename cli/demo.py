@@ -40,6 +40,8 @@ PARAMETERS = {
     "HorizonDays": "730",
     # A file is a whole week: no need to wait a day for stragglers after it.
     "LatenessSeconds": "0",
+    # Close once, when all files are packed, and not again and again in between.
+    "SettleSeconds": "4",
     # A few single mails and a digest, at one message a second.
     "DailyEmailBudget": "12",
     "EarlyNotices": "off",
