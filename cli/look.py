@@ -54,7 +54,7 @@ class Snapshot:
             sum(manifest.rows for manifest in manifests),
             closed,
             len(control) - closed,
-            sum(1 for row in stack.alerts.in_state(STATES) if row.state != "folded"),
+            len(chosen_alerts(stack)),
         )
 
     def __str__(self) -> str:
@@ -104,8 +104,12 @@ def chosen_alerts(
     severity: str | None = None,
     kind: str | None = None,
 ) -> list[AlertRow]:
-    """Alerts that were selected, newest window last, gravest first."""
-    rows = [row for row in stack.alerts.in_state(STATES) if row.state != "folded"]
+    """Alerts that were selected and still hold, newest window last, gravest first."""
+    rows = [
+        row
+        for row in stack.alerts.in_state(STATES)
+        if row.state != "folded" and row.status != "withdrawn"
+    ]
     if window:
         rows = [row for row in rows if row.window == stack.settings.windows.parse(window)]
     if severity:

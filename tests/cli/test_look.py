@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -166,6 +166,7 @@ def test_alerts_are_sorted_by_gravity_and_filtered(stack: FakeStack) -> None:
     stack.alerts.put(alert("u-1", "low"), None)
     stack.alerts.put(alert("u-2", "critical", "drop"), None)
     stack.alerts.put(alert("u-3", "low", state="folded"), None)
+    stack.alerts.put(replace(alert("u-4", "high"), status="withdrawn"), None)
     # WHEN
     everything = look.chosen_alerts(stack)
     # THEN
