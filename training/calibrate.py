@@ -1,4 +1,4 @@
-"""Measure the shipped calibration tables on unchanged households of the training split.
+"""Measure the shipped calibration tables on unchanged households, none of the test split.
 
 `python -m training.calibrate` rebuilds `swerve/calibration.json`. No label is used: the tables say
 how often unchanged users reach a statistic, per bucket of activity, and how often they would alarm.
@@ -37,6 +37,7 @@ TABLES = Path(__file__).resolve().parents[1] / "layers/core/python/swerve/calibr
 WARMUP_WEEKS = 12
 COOLDOWN_WEEKS = 8
 ZONE = "America/New_York"
+SPLITS = ("train", "validation")  # the test split stays locked
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,10 @@ class HeadDesign:
     power, share : float
         See `HeadTables`.
     min_active_weeks : int
-        Households that the tables are measured on. Engagement needs steady ones: among those who
-        come rarely many truly leave.
+        Households that the tables are measured on.
+    steady_from : float
+        Activity from which only steady households (dense, see `panels`) are measured: among those
+        who came as often and then no more, many truly left.
     """
 
     weights: Mapping[str, float]
@@ -61,6 +64,7 @@ class HeadDesign:
     power: float
     share: float
     min_active_weeks: int
+    steady_from: float = np.inf
 
 
 DESIGN: Mapping[Head, HeadDesign] = {
@@ -79,15 +83,16 @@ DESIGN: Mapping[Head, HeadDesign] = {
         },
         edges=(10, 25, 45, 75, 110, 160),
         power=0.4,
-        share=0.55,
+        share=0.5,
         min_active_weeks=8,
     ),
     Head.ENGAGEMENT: HeadDesign(
         weights={"events_low": 6, "days_low": 2, "events_high": 1},
-        edges=(60, 150),
+        edges=(2.5, 4, 5.5, 7, 9, 12, 18),
         power=0.7,
-        share=0.45,
-        min_active_weeks=40,
+        share=0.5,
+        min_active_weeks=8,
+        steady_from=5.5,
     ),
 }
 
@@ -124,14 +129,20 @@ def walk(folder: Path, zone: str, days: int) -> Walk:
     return Walk(days, kept)
 
 
-def tables_of(design: HeadDesign, head: Head, walks: Sequence[Walk]) -> HeadTables:
+def tables_of(
+    design: HeadDesign, head: Head, walks: Sequence[Walk], steady: Sequence[Walk]
+) -> HeadTables:
     """Fit both layers of tables on weekly walks; alarms are added by `with_alarms`."""
     edges = np.asarray(design.edges, np.float64)
     names = tuple(design.weights)
     weights = np.array(list(design.weights.values()), np.float64)
     weights /= weights.sum()
-    activity, values = _stacked(walks, (ACTIVITY[head],)), _stacked(walks, names)
-    bucket = np.searchsorted(edges, activity[:, 0], side="right")
+    columns = (ACTIVITY[head], *names)
+    every, dense = _stacked(walks, columns), _stacked(steady, columns)
+    told = np.concatenate(
+        [every[every[:, 0] < design.steady_from], dense[dense[:, 0] >= design.steady_from]]
+    )
+    values, bucket = told[:, 1:], np.searchsorted(edges, told[:, 0], side="right")
     single = TailTable.fitted(values, bucket, edges.size + 1)
     score = soft_maximum(-single.log_p(values, bucket), weights, design.power)
     combined = TailTable.fitted(score[:, None], bucket, edges.size + 1)
@@ -164,7 +175,7 @@ def alarm_rate(
 def with_alarms(tables: HeadTables, head: Head, walks: Sequence[Walk]) -> HeadTables:
     """Measure how often unchanged users alarm at each p, on steady households.
 
-    Rates are read where there are at least 15 alarms; below, alarms fall in proportion to p.
+    Rates are read where there are at least 8 alarms; below, alarms fall in proportion to p.
     """
     limits = np.log(np.geomspace(1e-5, 0.2, 45))
     curves = dict(tables.alarms)
@@ -183,7 +194,7 @@ def with_alarms(tables: HeadTables, head: Head, walks: Sequence[Walk]) -> HeadTa
                 for limit in limits
             ]
         )
-        enough = rates * weeks / 1000 >= 15
+        enough = rates * weeks / 1000 >= 8
         first = int(np.argmax(enough))
         log_rate = np.log(np.maximum(rates, 1e-12))
         log_rate[:first] = log_rate[first] + limits[:first] - limits[first]
@@ -225,8 +236,8 @@ def _stacked(walks: Sequence[Walk], names: tuple[str, ...]) -> NDArray[np.float6
     return np.concatenate(parts).astype(np.float64)
 
 
-def _unchanged(out: Path, min_active_weeks: int) -> Path:
-    return panels.real_panel("train", "unchanged", 0, out, min_active_weeks=min_active_weeks)
+def _unchanged(out: Path, min_active_weeks: int, split: str) -> Path:
+    return panels.real_panel(split, "unchanged", 0, out, min_active_weeks=min_active_weeks)
 
 
 def main() -> None:
@@ -238,11 +249,16 @@ def main() -> None:
     options = parser.parse_args()
     days = (7, 1) if options.daily else (7,)
     heads = {}
-    dense = [walk(_unchanged(options.panels, panels.DENSE_WEEKS), ZONE, d) for d in days]
+    dense = {
+        d: [walk(_unchanged(options.panels, panels.DENSE_WEEKS, s), ZONE, d) for s in SPLITS]
+        for d in days
+    }
     for head, design in DESIGN.items():
-        measured = [walk(_unchanged(options.panels, design.min_active_weeks), ZONE, 7)]
-        heads[head] = with_alarms(tables_of(design, head, measured), head, dense)
-    steady = _unchanged(options.panels, panels.DENSE_WEEKS)
+        folders = [_unchanged(options.panels, design.min_active_weeks, s) for s in SPLITS]
+        measured = [walk(folder, ZONE, 7) for folder in folders]
+        tables = tables_of(design, head, measured, dense[7])
+        heads[head] = with_alarms(tables, head, [w for of_days in dense.values() for w in of_days])
+    steady = _unchanged(options.panels, panels.DENSE_WEEKS, SPLITS[0])
     heads = with_bulk(heads, {d: bulk_of(Calibration(heads), steady, ZONE, d) for d in days})
     options.out.write_text(Calibration(heads).to_json() + "\n")
 

@@ -52,9 +52,10 @@ def engagement_evidence(state: ShardState, context: Context) -> dict[str, Floats
     """All statistics of the engagement head, float64[U] each; larger says changed."""
     out: dict[str, Floats] = {}
     trailing = weekly(state, context)
-    seen, _, level = trailing["events"]
-    weeks = seen.shape[1]
-    out["level"] = level[:, -1] * weeks
+    # Days tell a regular visitor from one who comes rarely and buys much: long silences of the
+    # second say nothing.
+    weeks = trailing["days"][2].shape[1]
+    out["level"] = trailing["days"][2][:, -1] * weeks
     for name, (seen, factor, level) in trailing.items():
         # The own level is that before the last four weeks for changes younger than that, and
         # that before all eight for older ones.
