@@ -55,10 +55,10 @@ def told(candidates, limit=1e-3):
 
 
 def test_a_quiet_shop_says_nothing():
-    # GIVEN forty shops; WHEN one more week is like the others
-    found = [told(walked(week, seed=seed)[1]) for seed in range(40)]
-    # THEN at most a stray subject of 43 x 40 alarms at one in a thousand
-    assert sum(map(len, found)) <= 3
+    # GIVEN ten shops; WHEN one more week is like the others
+    found = [told(walked(week, seed=seed)[1]) for seed in range(10)]
+    # THEN at most a stray subject of 43 x 10 alarms at one in a thousand
+    assert sum(map(len, found)) <= 1
 
 
 @pytest.mark.parametrize("volume", [2.6, 0.35])

@@ -21,7 +21,7 @@ WINDOW = 4 + 7 * 2900  # a Monday
 WEEK = 7
 
 
-def candidate(  # noqa: PLR0917 - a table of candidates reads best by position
+def candidate(
     subject: str = "u-0000000000000001",
     kind: Kind = Kind.SWITCH,
     window: int = WINDOW,

@@ -122,7 +122,8 @@ def fields_query(
     )
     table = f"SELECT *, {time_ms_of('time_text', source.time_unit)} AS read_ms FROM ({table})"
     table = (
-        f"SELECT *, CASE WHEN read_ms BETWEEN {_EARLIEST_MS} AND {_LATEST_MS} THEN read_ms END AS time_ms,"
+        f"SELECT *, CASE WHEN read_ms BETWEEN {_EARLIEST_MS} AND {_LATEST_MS}"
+        " THEN read_ms END AS time_ms,"
         f" try_cast(value_text AS FLOAT) AS read_value FROM ({table})"
     )
     roles = [role for role in CODED if texts[role]]
@@ -195,7 +196,8 @@ class _Fields:
         if not rule.where:
             return lines
         return (
-            f"list_filter({lines}, lambda x: contains(json_extract_string(x, {_json_path(rule.where)}),"
+            f"list_filter({lines}, lambda x:"
+            f" contains(json_extract_string(x, {_json_path(rule.where)}),"
             f" {literal(rule.contains)}))"
         )
 

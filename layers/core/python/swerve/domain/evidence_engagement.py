@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,7 +27,11 @@ def weekly(state: ShardState, context: Context) -> dict[str, tuple[Floats, Float
     """
     per_week = 7 // state.days
     out = {}
-    for place, (name, ring) in enumerate((("events", state.events), ("days", state.active))):
+    rings: tuple[tuple[str, NDArray[Any]], ...] = (
+        ("events", state.events),
+        ("days", state.active),
+    )
+    for place, (name, ring) in enumerate(rings):
         seen = ring.reshape(ring.shape[0], ring.shape[1] // per_week, per_week).sum(
             axis=2, dtype=np.float64
         )

@@ -197,7 +197,8 @@ def _quantiles(counts: Floats) -> Floats:
     above = np.append(np.cumsum(counts[::-1])[::-1][1:], 0.0)  # beyond the upper edge of each bin
     surprise = -np.log(np.maximum(above, 0.5) / max(counts.sum(), 1.0))
     edges = BIN_WIDTH * np.arange(counts.size + 1)
-    return np.interp(-np.log(QUANTILES), np.append(0.0, surprise), edges)  # surprise never falls
+    # Surprise never falls along the bins.
+    return np.asarray(np.interp(-np.log(QUANTILES), np.append(0.0, surprise), edges))
 
 
 def _shrunk(counts: Floats, wanted: Floats, prior: Floats, weeks: float) -> Floats:
@@ -212,7 +213,7 @@ def _shrunk(counts: Floats, wanted: Floats, prior: Floats, weeks: float) -> Floa
     suspect = min(_turning(counts) / wanted[-1], 1.0)
     line = suspect * _line(counts[:_SUSPECT_BIN], wanted[:3])
     line += (1.0 - suspect) * _line(counts, wanted[3:6])
-    return prior + total / (total + weeks) * (line - prior)
+    return np.asarray(prior + total / (total + weeks) * (line - prior))
 
 
 def _line(counts: Floats, wanted: Floats) -> Floats:

@@ -49,9 +49,7 @@ class Progress:
         seen_ms = max(seen for _, seen in sources.values())
         return cls(min(active, default=newest_ms), newest_ms, seen_ms)
 
-    def newest_complete(
-        self, spec: WindowSpec, now_ms: int, lateness_s: int, settle_s: int
-    ) -> int:
+    def newest_complete(self, spec: WindowSpec, now_ms: int, lateness_s: int, settle_s: int) -> int:
         """Return the newest window that may be closed.
 
         A window is complete when the watermark passed its end by the lateness. When uploads pause
