@@ -31,8 +31,9 @@ processor = messages.LoggedMessages(logger)
 def build() -> tuple[CloseDeps, early.EarlyDeps]:
     """Make everything that the tasks need, once a container."""
     of, clock = aws.settings(), SystemClock()
-    windows, data, facts = aws.windows(of), aws.data(of), StackFacts.of(of)
-    closing = CloseDeps(of, windows, data, clock, detection.detector(of))
+    windows, data, detector = aws.windows(of), aws.data(of), detection.detector(of)
+    facts = StackFacts.of(of).with_model(detector.model)
+    closing = CloseDeps(of, windows, data, clock, detector)
     alerts, queue = aws.alerts(of), aws.notify_queue(of)
     return closing, early.EarlyDeps(of, windows, data, alerts, queue, clock, facts)
 
@@ -51,6 +52,7 @@ def handler(event: dict[str, Any], context: Any) -> Any:
     logger.info("task", extra=event)
     metrics.add_metric(f"{event['task'].capitalize()}Tasks", MetricUnit.Count, 1)
     deps, _ = build()
+    metrics.add_metric("ScoredWithoutModel", MetricUnit.Count, deps.detector.network is None)
     if event["task"] == "plan":
         return plan.plan(deps, event["owner"], event["waits"])
     where = [event[name] for name in ("run", "shard") if name in event]

@@ -213,6 +213,7 @@ def calibrate(deps: CloseDeps, run_name: str) -> None:
                     },
                     "renamed": {k: v for part in said for k, v in part["renamed"].items()},
                     "p_thresholds": thresholds,
+                    "model": dict(deps.detector.model),
                     "candidates": [c.to_dict() for c in final] + aggregates[label]["candidates"],
                 }
             ).encode(),

@@ -56,6 +56,7 @@ def select(deps: SelectDeps, run_name: str, owner: str) -> int:
             f"close {run_name}: the lease of {owner} ran out and another execution has it; "
             "nothing was selected, the other one will"
         )
+    deps = replace(deps, facts=deps.facts.with_model(_candidates(deps, run, -1)["model"]))
     before = _memory_before(deps, run)
     decisions = _decide(deps, run, before)
     changed = _tell(deps, run, before, decisions)
@@ -73,8 +74,8 @@ def _memory_before(deps: SelectDeps, run: Run) -> Selection:
 def _decide(deps: SelectDeps, run: Run, memory: Selection) -> list[Decision]:
     spec = deps.settings.windows
     decisions: list[Decision] = []
-    for window in run.windows:
-        said = json.loads(read(deps.data, run.file(f"candidates/{spec.label(window)}.json")))
+    for place, window in enumerate(run.windows):
+        said = _candidates(deps, run, place)
         memory = _renamed(memory, said["renamed"])
         if said["gap"]:
             memory = memory.at(window)
@@ -86,6 +87,13 @@ def _decide(deps: SelectDeps, run: Run, memory: Selection) -> list[Decision]:
             key, body = runs.selection_key(spec, window), memory.to_json().encode()
             deps.data.put(key, body, "application/json")
     return decisions
+
+
+def _candidates(deps: SelectDeps, run: Run, place: int) -> dict[str, Any]:
+    """What calibrate wrote of the run's window at this place."""
+    label = deps.settings.windows.label(run.windows[place])
+    said: dict[str, Any] = json.loads(read(deps.data, run.file(f"candidates/{label}.json")))
+    return said
 
 
 def _rules(settings: Settings, said: Mapping[str, Any]) -> SelectionRules:

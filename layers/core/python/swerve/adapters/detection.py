@@ -17,7 +17,9 @@ logger = logging.getLogger(__name__)
 
 def detector(of: Settings) -> Detector:
     """Make the detector, once a process."""
-    return Detector(of.windows, Calibration.shipped(), network(), of.warmup_weeks)
+    found = network()
+    model = found.identity if found else {}
+    return Detector(of.windows, Calibration.shipped(), found, of.warmup_weeks, model)
 
 
 def network() -> OnnxNetwork | None:

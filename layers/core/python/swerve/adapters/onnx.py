@@ -14,6 +14,7 @@ from swerve.domain.network_input import FEATURES
 from swerve.errors import SwerveError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from importlib.resources.abc import Traversable
 
     from numpy.typing import NDArray
@@ -29,7 +30,8 @@ class ModelRefused(SwerveError):
 class OnnxNetwork:
     """One stateful step a window, on one thread."""
 
-    def __init__(self, model: bytes, state: int) -> None:
+    def __init__(self, model: bytes, state: int, identity: Mapping[str, str]) -> None:
+        self.identity = identity
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
@@ -81,6 +83,6 @@ def load(folder: Traversable | None = None) -> OnnxNetwork:
     if told.get("features") != list(FEATURES):
         raise ModelRefused("the model's features are not those of this release: train it again")
     try:
-        return OnnxNetwork(model, int(told["state"]))
+        return OnnxNetwork(model, int(told["state"]), {n: told[n] for n in ("cell", "sha256")})
     except Exception as broken:  # onnxruntime raises several unrelated types
         raise ModelRefused(f"onnxruntime cannot read model.onnx: {broken}") from broken

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -80,12 +80,16 @@ class StackFacts:
     model_sha256: str = ""
     reliability: Reliability | None = None
 
+    def with_model(self, model: Mapping[str, str]) -> StackFacts:
+        """Return these facts with the model that scored (`cell`, `sha256`; empty: none did)."""
+        sha256, version = _model(model)
+        return replace(self, model_sha256=sha256, model_version=version)
+
     @classmethod
     def of(cls, settings: Knobs, manifest: Mapping[str, Any] | None = None) -> StackFacts:
         """Take the facts from the settings and the manifest of the model in use, if any."""
         model = (manifest or {}).get("model", {})
-        sha256 = str(model.get("sha256", ""))
-        version = f"{model.get('cell', 'model')}-{sha256[:8]}" if sha256 else "none"
+        sha256, version = _model(model)
         return cls(
             settings.stack,
             settings.windows,
@@ -97,6 +101,12 @@ class StackFacts:
             sha256,
             Reliability.of(manifest or {}),
         )
+
+
+def _model(model: Mapping[str, Any]) -> tuple[str, str]:
+    """Hash and name of a model."""
+    sha256 = str(model.get("sha256", ""))
+    return sha256, f"{model.get('cell', 'model')}-{sha256[:8]}" if sha256 else "none"
 
 
 def alert_id(dedup_key: str, window_end_ms: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -72,12 +72,15 @@ class Detector:
     ----------
     warmup_weeks : int
         Of the shop; a user who came later alerts from `COLD_START_WEEKS` of own history.
+    model : mapping
+        What the network's manifest says of it (`cell`, `sha256`); empty without a network.
     """
 
     spec: WindowSpec
     calibration: Calibration
     network: Network | None = None
     warmup_weeks: int = 12
+    model: Mapping[str, str] = field(default_factory=dict)
 
     def score(
         self, state: ShardState, counts: WindowCounts, context: Context
