@@ -76,7 +76,6 @@ DESIGN: Mapping[Head, HeadDesign] = {
             "own3down_3": 1,
             "own3down_6": 2,
             "own8down_6": 1,
-            "down3_6": 1,
             "up3_6": 1,
             "fresh_6": 1,
             "narrow_6": 1,
