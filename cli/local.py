@@ -249,5 +249,7 @@ def _environment(port: int, home: Path, *, enforce_iam: bool) -> dict[str, str]:
         "MINISTACK_HOST": "127.0.0.1",
         # Two workers and the emulator share the cores of a laptop.
         "OMP_NUM_THREADS": "1",
+        # And its memory: a function that has nothing to do goes after a few seconds.
+        "LAMBDA_WARM_TTL_SECONDS": "15",
     }
     return environment | ({"AUTH": "true"} if enforce_iam else {})
