@@ -31,7 +31,9 @@ SUSPECT_P = 0.05
 _SUSPECT_BIN = round(-np.log(SUSPECT_P) / BIN_WIDTH)
 _POOLED_WEEKS, _BUCKET_WEEKS = 2000.0, 8000.0  # user-weeks that weigh as much as the prior
 _TAIL_WEEKS = 60.0
-_DOUBT = 0.85  # of a steeper tail: of two noisy slopes the larger one is too large
+# Parts of a steeper line that are not believed: tails bend less than the bulk, and of two noisy
+# slopes the larger one is too large. Set on two simulated shops of unchanged users.
+_CAUTION, _DOUBT = 0.15, 0.7
 _SCALES, _SHIFTS = (0.4, 4.0), (-6.0, 1.5)
 _PARTS = 4
 _UNMOVED = np.array([0.0, 1.0, 0.0, 0.0])
@@ -219,7 +221,10 @@ def _shrunk(counts: Floats, wanted: Floats, prior: Floats, weeks: float) -> Floa
 def _line(counts: Floats, wanted: Floats) -> Floats:
     at = _quantiles(counts)
     slopes = np.diff(wanted) / np.maximum(np.diff(at), 1e-6)
-    scale = float(np.clip(slopes[0], *_SCALES))
+    steeper = max(
+        slopes[0] - 1.0, 0.0
+    )  # where tails are lighter, they still bend less than the bulk
+    scale = float(np.clip(slopes[0] - _CAUTION * steeper, *_SCALES))
     shift = float(np.clip(wanted[1] - scale * at[1], *_SHIFTS))
     found = float(counts.sum()) * QUANTILES[2]  # user-weeks beyond the bulk
     bend = max(float(np.clip(slopes[1] * _DOUBT, *_SCALES)) - scale, 0.0)
