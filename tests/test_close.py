@@ -358,6 +358,44 @@ def test_uploads_that_never_settle_are_closed_after_so_many_waits():
     assert answers[0]["waits"] == 1
 
 
+def test_one_execution_waits_for_all():
+    # GIVEN
+    closer = before_last_week()
+    # WHEN
+    answers = [plan.plan(closer.deps, owner)["next"] for owner in ("first", "second", "first")]
+    # THEN
+    assert answers == ["wait", "nothing", "wait"]
+
+
+def test_a_waiter_that_died_is_followed_by_another():
+    # GIVEN
+    closer = before_last_week()
+    plan.plan(closer.deps, "dead")
+    closer.world.clock.advance(SETTINGS.settle_s + 61)
+    store_again(closer)
+    # WHEN / THEN
+    assert plan.plan(closer.deps, "next")["next"] == "wait"
+
+
+def test_a_waiter_that_goes_makes_room_for_the_next():
+    # GIVEN
+    closer = before_last_week()
+    plan.plan(closer.deps, "first")
+    closer.world.clock.advance(SETTINGS.settle_s)
+    # WHEN
+    gone = plan.plan(closer.deps, "first", 1)
+    store_again(closer)
+    # THEN
+    assert gone["next"] == "go"
+    assert plan.plan(closer.deps, "second")["next"] == "wait"
+
+
+def store_again(closer):
+    """A batch comes now: uploads are not settled."""
+    source, (watermark_ms, _) = next(iter(closer.world.windows.watermarks().items()))
+    closer.world.windows.put_watermark(source, watermark_ms, closer.world.clock.now_ms())
+
+
 def test_lost_partials_stop_the_close():
     # GIVEN
     closer = before_last_week()

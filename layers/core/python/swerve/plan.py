@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 MOST_WINDOWS = 128
 # Steady uploads never settle: after so many waits of SettleSeconds the close goes ahead.
 MOST_WAITS = 12
+# One execution waits for all: each upload may start one, and forty that ask again and again cost
+# forty containers. A waiter that died is missed for this long after its turn.
+_WAITER = "waiting"
+_WAITER_GRACE_S = 60
 
 
 def plan(deps: CloseDeps, owner: str, waits: int = 0) -> dict[str, Any]:
@@ -44,9 +48,14 @@ def plan(deps: CloseDeps, owner: str, waits: int = 0) -> dict[str, Any]:
     sources = deps.windows.watermarks()
     progress = Progress.of(sources, now_ms, deps.settings.source_idle_s)
     if progress is None or _changed(deps, deps.windows.control(), progress) is None:
+        deps.windows.release_lease(_WAITER, owner)
         return _answer("nothing")
     if waits < MOST_WAITS and not progress.settled(now_ms, deps.settings.settle_s):
+        until_ms = now_ms + (deps.settings.settle_s + _WAITER_GRACE_S) * 1000
+        if not deps.windows.acquire_lease(_WAITER, owner, now_ms, until_ms):
+            return _answer("nothing")  # another execution waits already
         return _answer("wait", waits=waits + 1)
+    deps.windows.release_lease(_WAITER, owner)
     if not deps.windows.acquire_lease(runs.LEASE, owner, now_ms, now_ms + runs.LEASE_S * 1000):
         return _answer("nothing")  # another execution is at it, and plans again when it is done
     # Read again under the lease: what another run has closed meanwhile is seen.
