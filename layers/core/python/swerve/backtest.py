@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from swerve.domain.population import Context
     from swerve.domain.selection import Decision
 
-_HYSTERESIS = 0.8  # candidates reach up to threshold ** 0.8, so that select sees alerts end
 _GZIP_LEVEL = 1
 
 
@@ -148,7 +147,6 @@ def backtest(
     detector = Detector(spec, tables, network, warmup_weeks + partial)
     thresholds = tables.p_threshold(budget_per_1000, spec)
     rules = SelectionRules(thresholds, cooldown_weeks=cooldown_weeks, fold_users=0)
-    reach = {head: p**_HYSTERESIS for head, p in thresholds.items()}
     selection = Selection()
     out.mkdir(parents=True, exist_ok=True)
     windows = scored = alerts = 0
@@ -160,8 +158,9 @@ def backtest(
         shown: dict[int, str] = {}
         for step in walk(events, detector):
             windows += 1
+            # Only who alarms is explained: how alerts end is not told here.
             found = detector.candidates(
-                step.state, step.scores, step.context, step.recalibration, reach
+                step.state, step.scores, step.context, step.recalibration, thresholds
             )
             if step.context.age >= detector.warmup_weeks * 7 // spec.days:
                 found += step.aggregates

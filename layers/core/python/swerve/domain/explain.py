@@ -60,6 +60,7 @@ def explain(
     """Make a candidate of each user in `rows` with its final p-value `p`."""
     some = state.only(rows)
     moved = _moved(some, context)
+    trailing = weekly(some, context)["events"]
     others = [
         (*surprise, trend) for surprise, trend in zip(_surprises(some), _trends(some), strict=True)
     ]
@@ -73,7 +74,7 @@ def explain(
         if head is Head.INTEREST:
             kind, age, facts = _interest(some, moved, place, single)
         else:
-            kind, age, facts = _engagement(some, context, place, single)
+            kind, age, facts = _engagement(some, trailing, place, single)
         falling, rising = _shares(moved, place)
         made.append(
             Candidate(
@@ -159,10 +160,13 @@ def _breadth(share: Floats) -> float:
 
 
 def _engagement(
-    state: ShardState, context: Context, place: int, single: Mapping[str, float]
+    state: ShardState,
+    trailing: tuple[Floats, Floats, Floats],
+    place: int,
+    single: Mapping[str, float],
 ) -> tuple[Kind, int, dict[str, float]]:
     best = min(single, key=lambda name: single[name])
-    seen, factor, level = (a[place] if a.ndim > 1 else a for a in weekly(state, context)["events"])
+    seen, factor, level = (a[place] if a.ndim > 1 else a for a in trailing)
     expected = level * np.cumsum(factor) / np.arange(1, factor.size + 1)
     mean = np.cumsum(seen) / np.arange(1, seen.size + 1)
     ages = np.arange(1, seen.size + 1)
