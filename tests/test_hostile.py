@@ -158,3 +158,12 @@ def test_bad_rows_are_kept_without_raw_ids() -> None:
     assert kept.count('"bad_time"') == 2
     for secret in ("jane", "example", "joe"):
         assert secret not in kept
+
+
+def test_what_a_parser_quotes_of_a_file_is_not_repeated():
+    from swerve.adapters.parse import _brief
+
+    told = _brief(ValueError('Malformed JSON at byte 7: "anna@example.com", id 8812345 {"u": 1}.'))
+    assert told.startswith("Malformed JSON at byte 7")
+    assert "anna" not in told
+    assert "8812345" not in told

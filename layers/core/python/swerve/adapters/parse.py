@@ -6,6 +6,7 @@ role get a code (by join, so exact), and numpy receives plain numbers.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 MAX_ROWS = 100_000_000
 _MEMORY_LIMIT = "400MB"
 _PARQUET_ROWS = 400_000
+_QUOTED = re.compile(r"([\"'`]).*?\1|\{.*\}|\d{4,}")
 _SHOWN_TEXT = 200
 
 
@@ -267,6 +269,6 @@ def connect(folder: Path) -> duckdb.DuckDBPyConnection:
 
 
 def _brief(wrong: Exception) -> str:
-    """First line of a message, without the path of a temporary file."""
-    first = str(wrong).split("\n", 1)[0]
+    """First line of a message, without what it quotes: that may be a user's id."""
+    first = _QUOTED.sub("...", str(wrong).split("\n", 1)[0])
     return " ".join(word for word in first.split() if "/" not in word)[:_SHOWN_TEXT].rstrip(".")
