@@ -110,18 +110,19 @@ class Series:
         usual = usual * np.exp(common)
         is_new = np.ones(series.keys.size, np.bool_)
         is_new[np.searchsorted(series.keys, old)] = False
-        p = np.where(is_new, series._launch_p(users), series._change_p(users, usual, log_ratio))
         large = np.maximum(users, np.where(known, usual, 0.0)) >= MIN_USERS
-        aged = is_new | (series.windows >= _MIN_WEEKS * series.users.shape[1])
-        told = np.flatnonzero(large & aged & settled & (p <= _TELL_P))
-        told = told[is_new[told] | (np.abs(log_ratio[told]) >= _LEAST_CHANGE)]
-        found = Found(
-            series.keys[told],
-            users[told],
-            events[told],
-            log_ratio[told],
-            p[told],
+        aged = series.windows >= _MIN_WEEKS * series.users.shape[1]
+        moved = is_new | (aged & (np.abs(log_ratio) >= _LEAST_CHANGE))
+        # Tails are dear; most subjects are small or hardly moved.
+        told = np.flatnonzero(large & moved & settled)
+        p = np.where(
             is_new[told],
+            series._launch_p(users[told]),
+            series.at(told)._change_p(users[told], usual[told], log_ratio[told]),
+        )
+        told, p = told[p <= _TELL_P], p[p <= _TELL_P]
+        found = Found(
+            series.keys[told], users[told], events[told], log_ratio[told], p, is_new[told]
         )
         if settled:
             first = np.log(users[is_new])
@@ -187,7 +188,7 @@ class Series:
             windows=self.windows * decay + known,
         )
 
-    def only(self, kept: NDArray[np.bool_]) -> Series:
+    def at(self, kept: NDArray[np.bool_] | NDArray[np.intp]) -> Series:
         """Some subjects."""
         return replace(self, **{name: getattr(self, name)[kept] for name in _COLUMNS})
 
@@ -258,7 +259,7 @@ class Watch:
             moved, found = self.series[level].advance(
                 tally, totals.active_days, phase, decay, settled=settled
             )
-            series[level] = moved.only(
+            series[level] = moved.at(
                 moved.users.max(axis=1, initial=0.0) * totals.active_days >= _FORGOTTEN_USERS
             )
             candidates += self._told(level, window, found)
