@@ -15,7 +15,7 @@ OFFLINE = { echo "swerve: packages could not be installed: is PyPI within reach,
 export SAM_CLI_TELEMETRY = 0
 export AWS_DEFAULT_REGION ?= us-east-1
 
-.PHONY: help demo test test-training test-full lint build validate deploy empty-bucket clean
+.PHONY: help demo test proof test-training test-full lint build validate deploy empty-bucket clean
 .DEFAULT_GOAL := help
 
 help:  ## Say what there is to make
@@ -25,7 +25,10 @@ demo: .venv/.demo  ## A year of a real grocer's log through the real stack (FAST
 	@$(VENV)/swerve demo $(if $(FAST),--fast) $(if $(KEEP),--keep)
 
 test: .venv/.test  ## All tests that need no torch
-	@$(VENV)/pytest -m "not training"
+	@$(VENV)/pytest -m "not training and not proof"
+
+proof: .venv/.test  ## The promises, on the whole log of a year (minutes)
+	@$(VENV)/pytest -m proof --verbose
 
 test-training: .venv-training/.test  ## Tests that train a small network
 	@$(TRAINING)/pytest -m training

@@ -31,10 +31,16 @@ class WeekFile:
     rows: int
 
 
-def split(folder: Path, weeks: int = WEEKS, households: int | None = None) -> Iterator[WeekFile]:
+def split(
+    folder: Path,
+    weeks: int = WEEKS,
+    households: int | None = None,
+    household_id: str = "household_id",
+) -> Iterator[WeekFile]:
     """Write the first weeks of the log, of some or all households, one file a week.
 
-    Households are taken by a hash of their id, so that a part is like the whole.
+    Households are taken by a hash of their id, so that a part is like the whole. `household_id`
+    is the SQL of how the files name them.
     """
     import duckdb
 
@@ -52,7 +58,10 @@ def split(folder: Path, weeks: int = WEEKS, households: int | None = None) -> It
     for week in range(1, weeks + 1):
         suffix, options = _FORMATS[week % len(_FORMATS)]
         path = folder / f"week-{week:02d}.{suffix}"
-        query = f"SELECT * FROM log SEMI JOIN chosen USING (household_id) WHERE week = {week}"  # noqa: S608
+        query = (
+            f"SELECT * REPLACE ({household_id} AS household_id)"  # noqa: S608 - our own
+            f" FROM log SEMI JOIN chosen USING (household_id) WHERE week = {week}"
+        )
         written = connection.execute(f"COPY ({query}) TO '{path}' ({options})").fetchone()
         yield WeekFile(path, int(written[0]) if written else 0)
 
