@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 from swerve.errors import SwerveError
+
+if TYPE_CHECKING:
+    from swerve.shard_walk import Shard
+
+_SMALL_BYTES = 4_000_000
 
 
 def backtest(
@@ -33,14 +39,18 @@ def backtest(
     reveal: Annotated[
         bool, typer.Option("--reveal", help="Write user ids as in the input, not pseudonyms.")
     ] = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes that score.", show_default="one a core"),
+    ] = None,
     report: Annotated[
         bool, typer.Option("--report", help="Also write report.html with figures.")
     ] = False,
 ) -> None:
     """Replay a history strictly online and write alerts.jsonl and scores.csv.gz."""
     # These take tenths of a second to load, which `--help` need not wait for.
-    from swerve.adapters.detection import network
     from swerve.adapters.local_events import read_canonical
+    from swerve.adapters.processes import workers
     from swerve.backtest import backtest as run
     from swerve.domain.window import WindowSpec
 
@@ -49,25 +59,21 @@ def backtest(
     if report and find_spec("matplotlib") is None:
         raise SwerveError("--report needs matplotlib: pip install 'swerve[training]'")
     started = time.perf_counter()
-    read = read_canonical(events, timezone)
     spec = WindowSpec(cast("Literal[1, 7]", int(window[0])), timezone)
-
-    def name_of(subject: str) -> str:
-        if not reveal or not subject.startswith("u-"):
-            return subject
-        return read.users[int(subject[2:], 16)]
-
-    told = run(
-        read.events,
-        spec,
-        out,
-        name_of,
-        read.names,
-        warmup_weeks=warmup,
-        budget_per_1000=budget,
-        cooldown_weeks=cooldown,
-        network=network(),
-    )
+    # They start up while the files are read.
+    with workers(_shard, jobs or _jobs_for(events)) as shards:
+        read = read_canonical(events, timezone)
+        told = run(
+            read.events,
+            spec,
+            out,
+            shards,
+            read.names,
+            users=read.users if reveal else None,
+            warmup_weeks=warmup,
+            budget_per_1000=budget,
+            cooldown_weeks=cooldown,
+        )
     took_s = time.perf_counter() - started
     rejected = sum(read.rejected.values())
     typer.echo(
@@ -79,3 +85,17 @@ def backtest(
         from training.run_report import write_run_report
 
         typer.echo(f"Report: {write_run_report(out, budget)}")
+
+
+def _jobs_for(files: list[Path]) -> int:
+    """As many as there are cores, if there is enough to do for the second to start up."""
+    size = sum(file.stat().st_size for file in files)
+    return 1 if size < _SMALL_BYTES else os.cpu_count() or 1
+
+
+def _shard() -> Shard:
+    """One worker's part of the work."""
+    from swerve.adapters.detection import network
+    from swerve.shard_walk import Shard
+
+    return Shard(network())

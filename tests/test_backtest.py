@@ -5,8 +5,10 @@ import gzip
 import json
 
 import pytest
+from swerve.adapters.processes import workers
 from swerve.backtest import backtest, first_partial
 from swerve.domain.window import DAY_MS, WindowSpec
+from swerve.shard_walk import Shard
 
 from tests.domain.shop import FIRST_DAY, WEEK_MS, shop
 
@@ -26,8 +28,13 @@ def events():
     )
 
 
-def run(events, out, budget=5.0):
-    told = backtest(events, WEEKLY, out, str, {}, budget_per_1000=budget)
+def without_network():
+    return Shard(None)
+
+
+def run(events, out, budget=5.0, jobs=1, spec=WEEKLY):
+    with workers(without_network, jobs) as shards:
+        told = backtest(events, spec, out, shards, {}, budget_per_1000=budget)
     alerts = [json.loads(line) for line in (out / "alerts.jsonl").read_text().splitlines()]
     with gzip.open(out / "scores.csv.gz", "rt") as stored:
         scores = list(csv.DictReader(stored))
@@ -61,6 +68,27 @@ def test_a_file_cut_at_any_week_says_the_same_up_to_that_week(events, whole, tmp
     # THEN
     assert cut_alerts == [a for a in alerts if a["window_start"] < WEEKLY.label(end)]
     assert cut_scores == [s for s in scores if s["window_start"] < WEEKLY.label(end)]
+
+
+@pytest.mark.parametrize(("jobs", "spec"), [(2, WEEKLY), (3, WEEKLY), (2, WindowSpec(1, "UTC"))])
+def test_any_number_of_processes_writes_the_same_bytes(events, tmp_path, jobs, spec):
+    # GIVEN: a third of the users, as a process must start for each job
+    some = events.take(events.user % 3 == 0) if spec.days == 1 else events
+    # WHEN
+    run(some, tmp_path / "one", spec=spec)
+    run(some, tmp_path / "more", jobs=jobs, spec=spec)
+    # THEN
+    for name in ("alerts.jsonl", "scores.csv.gz"):
+        written = (tmp_path / "more" / name).read_bytes()
+        assert written == (tmp_path / "one" / name).read_bytes()
+        assert len(written) > 100
+
+
+def test_a_fault_in_a_process_is_raised_here():
+    with workers(without_network, 2) as shards:
+        shards[0].ask("totals")
+        with pytest.raises(AttributeError):
+            shards[0].answer()
 
 
 def test_no_second_alert_within_the_cool_down(whole):

@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from swerve import backtest
 from swerve.adapters.local_events import read_canonical
-from swerve.backtest import split_windows
 from swerve.domain import running
 from swerve.domain.calibration import Calibration, HeadTables, soft_maximum
 from swerve.domain.candidate import Head
-from swerve.domain.counts import count_window
+from swerve.domain.counts import count_window, split_windows
 from swerve.domain.detector import ACTIVITY, COLD_START_WEEKS, Detector, evidence_of
 from swerve.domain.population import Population
 from swerve.domain.profile import ShardState
@@ -207,9 +205,12 @@ def bulk_of(calibration: Calibration, folder: Path, zone: str, days: int) -> NDA
     events = read_canonical([folder / "EVENTS.csv.gz"], zone).events
     calm = np.zeros((len(Head), running.BINS))
     every = np.zeros((len(Head), running.BINS))
-    unused = np.ones((len(Head), 7))
-    for step in backtest.walk(events, Detector(spec, calibration), unused):
-        scores = step.scores
+    detector = Detector(spec, calibration)
+    population, state = Population.empty(spec), ShardState.empty(spec)
+    for window, inside in split_windows(events, spec):
+        counts = count_window(inside, spec, window)
+        population, context, _ = population.advance(window, totals_of(counts, state.cohort)[0])
+        state, scores = detector.score(state, counts, context)
         calm += scores.histograms.counts.sum(axis=1)
         log_p = {head: np.log(p) for head, p in scores.p.items()}
         kept = dict.fromkeys(Head, scores.ready)

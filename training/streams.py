@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
-from swerve.backtest import split_windows
 from swerve.domain.behaviour import behaviour_named
-from swerve.domain.counts import count_window
+from swerve.domain.counts import count_window, split_windows
 from swerve.domain.event import Events
 from swerve.domain.names import name_keys
 from swerve.domain.network_input import FEATURES, frame_of, inputs

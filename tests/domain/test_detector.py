@@ -5,10 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.special import gammaln
-from swerve.backtest import split_windows
 from swerve.domain.calibration import Calibration, Recalibration
 from swerve.domain.candidate import Head, Kind
-from swerve.domain.counts import count_window
+from swerve.domain.counts import count_window, split_windows
 from swerve.domain.detector import Detector
 from swerve.domain.evidence_interest import CATEGORY_PRIOR, switches
 from swerve.domain.population import AGES_WEEKS, Context, Population

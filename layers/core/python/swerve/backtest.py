@@ -9,57 +9,32 @@ from __future__ import annotations
 import gzip
 import json
 from dataclasses import asdict, dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from swerve.domain.calibration import Calibration, RunningCalibration
+from swerve.domain.calibration import Calibration, Histograms, RunningCalibration
 from swerve.domain.candidate import Head
-from swerve.domain.counts import count_window
-from swerve.domain.detector import Detector
+from swerve.domain.counts import windows_of
 from swerve.domain.population import Population
-from swerve.domain.profile import ShardState
 from swerve.domain.selection import Action, Selection, SelectionRules, select
-from swerve.domain.totals import totals_of
+from swerve.domain.totals import ITEM_USERS, Totals
 from swerve.domain.window import WindowSpec
+from swerve.shard_walk import Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
-    from swerve.domain.calibration import Recalibration
     from swerve.domain.candidate import Candidate, Share
-    from swerve.domain.detector import ShardScores
     from swerve.domain.event import Events
-    from swerve.domain.network import Network
     from swerve.domain.population import Context
     from swerve.domain.selection import Decision
+    from swerve.ports import Worker
+    from swerve.shard_walk import Said
 
 _GZIP_LEVEL = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Walked:
-    """One window, done.
-
-    Attributes
-    ----------
-    state : ShardState
-        After the window; consumed by the next step.
-    recalibration : Recalibration
-        From the windows before.
-    aggregates : tuple of Candidate
-        Categories, products, campaigns, the platform.
-    """
-
-    window: int
-    context: Context
-    state: ShardState
-    scores: ShardScores
-    recalibration: Recalibration
-    aggregates: tuple[Candidate, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,37 +47,12 @@ class Told:
     alerts: int
 
 
-def split_windows(events: Events, spec: WindowSpec) -> Iterator[tuple[int, Events]]:
-    """Cut events into windows, from the first that holds data to the last, empty ones included."""
-    if not len(events):
-        return
-    window = spec.window_of(events.time_ms)
-    order = np.argsort(window, kind="stable")
-    ordered = window[order]
-    for start in range(int(ordered[0]), int(ordered[-1]) + spec.days, spec.days):
-        low, high = np.searchsorted(ordered, [start, start + spec.days])
-        yield start, events.take(order[low:high])
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What the whole shop says of one window."""
 
-
-def walk(
-    events: Events, detector: Detector, bulk: NDArray[np.float64] | None = None
-) -> Iterator[Walked]:
-    """Score every window in order, as the close of a stack with one shard would.
-
-    `bulk` is that of the detector's tables, unless it is just being measured.
-    """
-    spec = detector.spec
-    bulk = detector.calibration.bulk(spec) if bulk is None else bulk
-    population, state = Population.empty(spec), ShardState.empty(spec)
-    running = RunningCalibration.empty()
-    for window, inside in split_windows(events, spec):
-        counts = count_window(inside, spec, window)
-        totals, _ = totals_of(counts, state.cohort)
-        population, context, aggregates = population.advance(window, totals)
-        state, scores = detector.score(state, counts, context)
-        recalibration = running.recalibration(bulk)
-        running = running.advance(window, scores.histograms)
-        yield Walked(window, context, state, scores, recalibration, aggregates)
+    context: Context
+    aggregates: tuple[Candidate, ...]
 
 
 def first_partial(events: Events, spec: WindowSpec) -> bool:
@@ -118,13 +68,13 @@ def backtest(
     events: Events,
     spec: WindowSpec,
     out: Path,
-    name_of: Callable[[str], str],
+    shards: Sequence[Worker],
     names: Mapping[int, str],
     *,
+    users: Mapping[int, str] | None = None,
     warmup_weeks: int = 12,
     budget_per_1000: float = 1.0,
     cooldown_weeks: int = 8,
-    network: Network | None = None,
     calibration: Calibration | None = None,
 ) -> Told:
     """Write `alerts.jsonl` and `scores.csv.gz` of a whole history.
@@ -135,51 +85,114 @@ def backtest(
         Deduplicated.
     out : Path
         Folder, made if missing.
-    name_of : callable
-        Subject of ours to what is written (the raw id with `--reveal`).
+    shards : sequence of Worker
+        Each a `shard_walk.Shard`; what is written is the same for any number of them.
     names : mapping of int to str
         Key of a category, item or campaign to its name.
+    users : mapping of int to str, optional
+        Pseudonym to what is written instead of it (the raw id with `--reveal`).
     budget_per_1000 : float
         False alarms per 1,000 user-weeks, both heads together.
     """
     tables = calibration or Calibration.shipped()
-    partial = first_partial(events, spec)
-    detector = Detector(spec, tables, network, warmup_weeks + partial)
-    thresholds = tables.p_threshold(budget_per_1000, spec)
-    rules = SelectionRules(thresholds, cooldown_weeks=cooldown_weeks, fold_users=0)
-    selection = Selection()
+    rules = SelectionRules(
+        tables.p_threshold(budget_per_1000, spec), cooldown_weeks=cooldown_weeks, fold_users=0
+    )
+    plan = Plan(
+        spec,
+        windows_of(events, spec),
+        tables,
+        warmup_weeks + first_partial(events, spec),
+        rules,
+        users or {},
+    )
+    for shard, part in zip(shards, _parts(events, len(shards)), strict=True):
+        shard.ask("begin", part, plan)
+    _answers(shards)
+    steps = list(_population(shards, plan))
     out.mkdir(parents=True, exist_ok=True)
-    windows = scored = alerts = 0
+    scored = alerts = 0
     with (
         (out / "alerts.jsonl").open("w", encoding="utf-8") as told,
         gzip.GzipFile(out / "scores.csv.gz", "wb", _GZIP_LEVEL, mtime=0) as scores,
     ):
         scores.write(b"subject,window_start,head,p_value\n")
-        shown: dict[int, str] = {}
-        for step in walk(events, detector):
-            windows += 1
-            # Only who alarms is explained: how alerts end is not told here.
-            found = detector.candidates(
-                step.state, step.scores, step.context, step.recalibration, thresholds
-            )
-            if step.context.age >= detector.warmup_weeks * 7 // spec.days:
-                found += step.aggregates
-            selection, decisions = select(selection, step.window, found, rules)
-            for decision in decisions:
+        for decisions, said in zip(
+            _aggregate_decisions(steps, plan), _scored(shards, steps, plan), strict=True
+        ):
+            for decision in (*decisions, *(d for part in said for d in part.decisions)):
                 if decision.action is Action.SELECTED:
                     alerts += 1
-                    told.write(json.dumps(_line(decision, spec, name_of, names)) + "\n")
-            scored += _write_scores(scores, step, spec.label(step.window), shown, name_of)
-    return Told(len(events), windows, scored, alerts)
+                    told.write(json.dumps(_line(decision, plan, names)) + "\n")
+            for head in Head:
+                scores.write("".join(part.scores[head] for part in said).encode())
+            scored += sum(part.users for part in said)
+    return Told(len(events), len(plan.windows), scored, alerts)
 
 
-def _line(
-    decision: Decision, spec: WindowSpec, name_of: Callable[[str], str], names: Mapping[int, str]
-) -> dict[str, Any]:
-    candidate = decision.candidate
+def _parts(events: Events, count: int) -> Iterator[Events]:
+    """Users in ranges of about as many events each, so that their lines follow each other."""
+    if count == 1 or not len(events):
+        yield from [events, *[events.take(slice(0))] * (count - 1)]
+        return
+    places = [len(events) * part // count for part in range(1, count)]
+    bounds = np.partition(events.user, places)[places]
+    shard = np.searchsorted(bounds, events.user, side="right")
+    for part in range(count):
+        yield events.take(shard == part)
+
+
+def _answers(shards: Iterable[Worker]) -> list[Any]:
+    return [shard.answer() for shard in shards]
+
+
+def _population(shards: Sequence[Worker], plan: Plan) -> Iterator[_Step]:
+    """Sum the shards window by window: calendar and cohort factors, aggregate candidates."""
+    population = Population.empty(plan.spec)
+    for window in plan.windows:
+        for shard in shards:
+            shard.ask("totals")
+        totals = Totals.sum(_answers(shards)).of_many(ITEM_USERS)
+        population, context, aggregates = population.advance(window, totals)
+        yield _Step(context, aggregates)
+
+
+def _aggregate_decisions(steps: list[_Step], plan: Plan) -> Iterator[tuple[Decision, ...]]:
+    """Categories, products, campaigns and the platform, selected apart from the users."""
+    selection = Selection()
+    warm = plan.warmup_weeks * 7 // plan.spec.days
+    for window, step in zip(plan.windows, steps, strict=True):
+        found = step.aggregates if step.context.age >= warm else ()
+        selection, decisions = select(selection, window, found, plan.rules)
+        yield decisions
+
+
+def _scored(shards: Sequence[Worker], steps: list[_Step], plan: Plan) -> Iterator[list[Said]]:
+    """Score each window; its p-values are recalibrated by what was seen before it, shop-wide."""
+    running, bulk = RunningCalibration.empty(), plan.calibration.bulk(plan.spec)
+    contexts = [step.context for step in steps]
+    _ask(shards, "score", contexts[:1])
+    for place, window in enumerate(plan.windows):
+        recalibration = running.recalibration(bulk)
+        running = running.advance(window, Histograms.sum(_answers(shards)))
+        _ask(shards, "said", [recalibration])
+        said = _answers(shards)
+        # The next window is scored while this one is written.
+        _ask(shards, "score", contexts[place + 1 : place + 2])
+        yield said
+
+
+def _ask(shards: Sequence[Worker], what: str, inputs: Sequence[Any]) -> None:
+    """Ask all shards about one input, if there is one."""
+    for shard, given in product(shards, inputs):
+        shard.ask(what, given)
+
+
+def _line(decision: Decision, plan: Plan, names: Mapping[int, str]) -> dict[str, Any]:
+    candidate, spec = decision.candidate, plan.spec
     assert candidate is not None  # noqa: S101 - a selected decision carries its candidate
     return {
-        "subject": name_of(candidate.subject),
+        "subject": plan.written(candidate.subject),
         "level": candidate.level.value,
         "head": candidate.head.value,
         "kind": candidate.kind.value,
@@ -198,25 +211,3 @@ def _line(
 def _named(share: Share, names: Mapping[int, str]) -> dict[str, Any]:
     name = names.get(share.category, f"#{share.category:016x}")
     return {"category": name, "before": share.before, "now": share.now}
-
-
-def _write_scores(
-    scores: gzip.GzipFile,
-    step: Walked,
-    label: str,
-    shown: dict[int, str],
-    name_of: Callable[[str], str],
-) -> int:
-    """Both heads of every user past warm-up; the number of user-windows."""
-    rows = np.flatnonzero(step.scores.ready)
-    users = step.scores.users[rows].tolist()
-    for user in users:
-        if user not in shown:
-            shown[user] = name_of(f"u-{user:016x}")
-    for head in Head:
-        bucket = step.scores.bucket[head][rows]
-        p = step.recalibration.apply(head, bucket, step.scores.p[head][rows]).tolist()
-        middle = f",{label},{head.value},"
-        lines = [f"{shown[u]}{middle}{v:.6g}\n" for u, v in zip(users, p, strict=True)]
-        scores.write("".join(lines).encode())
-    return len(users)

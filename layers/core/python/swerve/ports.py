@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -254,4 +254,19 @@ class Files(Protocol):
 
     def store(self, folder: Path) -> RowStore:
         """Make room for rows between reading and packing."""
+        ...
+
+
+class Worker(Protocol):
+    """An object in this process or another, whose methods are called by name.
+
+    Ask all workers, then wait for the answers: those in other processes work at the same time.
+    """
+
+    def ask(self, what: str, *arguments: Any) -> None:
+        """Begin a call of a method."""
+        ...
+
+    def answer(self) -> Any:
+        """Return what the last call returned, or raise what it raised."""
         ...

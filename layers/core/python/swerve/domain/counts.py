@@ -10,6 +10,8 @@ import numpy as np
 from swerve.domain.behaviour import WEIGHTS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from swerve.domain.event import Events
@@ -38,6 +40,11 @@ class Tally:
     keys: NDArray[np.uint64]
     events: NDArray[np.int64]
     users: NDArray[np.int64]
+
+    def of_many(self, users: int) -> Tally:
+        """What at least so many users did."""
+        kept = self.users >= users
+        return Tally(self.keys[kept], self.events[kept], self.users[kept])
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +94,27 @@ class WindowCounts:
     item: NDArray[np.uint64]
     item_count: NDArray[np.int32]
     campaigns: Tally
+
+
+def windows_of(events: Events, spec: WindowSpec) -> range:
+    """Every window from the first that holds data to the last, empty ones included."""
+    if not len(events):
+        return range(0)
+    ends = np.array([events.time_ms.min(), events.time_ms.max()])
+    first, last = spec.window_of(ends).tolist()
+    return range(first, last + spec.days, spec.days)
+
+
+def split_windows(
+    events: Events, spec: WindowSpec, windows: range | None = None
+) -> Iterator[tuple[int, Events]]:
+    """Cut events into windows; without `windows`, from the first that holds data to the last."""
+    window = spec.window_of(events.time_ms)
+    order = np.argsort(window, kind="stable")
+    ordered = window[order]
+    for start in windows_of(events, spec) if windows is None else windows:
+        low, high = np.searchsorted(ordered, [start, start + spec.days])
+        yield start, events.take(order[low:high])
 
 
 def count_window(events: Events, spec: WindowSpec, window: int) -> WindowCounts:

@@ -175,6 +175,14 @@ class Selection:
         """Carry over a window without data: nothing is decided, nothing calms down."""
         return replace(self, window=window)
 
+    def cooling(self, level: Level, head: Head, window: int, rules: SelectionRules) -> list[str]:
+        """Subjects that may not alarm again in this window, ascending."""
+        return [
+            s.subject
+            for s in self.standings
+            if s.level is level and s.head is head and _cooling(s, window, rules)
+        ]
+
     def to_json(self) -> str:
         """Deterministic text."""
         rows = [[getattr(s, field.name) for field in fields(Standing)] for s in self.standings]

@@ -24,7 +24,7 @@ _MASS_CAP = 64  # counts of one user in one window that weigh in the shop's mix 
 _SETTLED_WEEKS = 3.0
 _IDLE_WEEKS = 6
 _CAP = 5.0  # a window counts at most as (own level + one event) times this
-_ITEM_USERS = 3  # an item that fewer users touched is no subject
+ITEM_USERS = 3  # an item that fewer users touched is no subject
 
 COHORT_FIELDS = ("events_seen", "events_expected", "days_seen", "days_expected")
 
@@ -188,6 +188,10 @@ class Totals:
             campaigns=_joined([p.campaigns for p in every]),
         )
 
+    def of_many(self, item_users: int) -> Totals:
+        """Leave out items of fewer users."""
+        return replace(self, products=self.products.of_many(item_users))
+
     def to_bytes(self) -> bytes:
         """Pack."""
         tallies = {"c": self.categories, "p": self.products, "m": self.campaigns}
@@ -215,8 +219,12 @@ class Totals:
         )
 
 
-def totals_of(counts: WindowCounts, cohort: Cohort) -> tuple[Totals, Cohort]:
+def totals_of(
+    counts: WindowCounts, cohort: Cohort, item_users: int = ITEM_USERS
+) -> tuple[Totals, Cohort]:
     """Sum one shard's window, and move its cohort past it.
+
+    Items of fewer than `item_users` users are left out: most are, and they would fill the totals.
 
     The cohort factor must compare users with themselves: a shop that grows or loses customers
     is not a shop in which everybody buys more or less. Heavy users are weighed by the inverse
@@ -239,7 +247,6 @@ def totals_of(counts: WindowCounts, cohort: Cohort) -> tuple[Totals, Cohort]:
     moved = cohort.advance(counts)
     categories = tally(counts.pair_category, counts.pair_events)
     products = tally(counts.item, counts.item_count)
-    told = products.users >= _ITEM_USERS
     which = np.searchsorted(categories.keys, counts.pair_category)
     return Totals(
         window=counts.window,
@@ -251,7 +258,7 @@ def totals_of(counts: WindowCounts, cohort: Cohort) -> tuple[Totals, Cohort]:
         mass=_bounded_sum(counts.pair_user, which, counts.pair_count, categories.keys.size),
         bucket_mass=_bounded_sum(counts.bucket_user, counts.bucket, counts.bucket_count, BUCKETS),
         likeness=_likeness(counts),
-        products=Tally(products.keys[told], products.events[told], products.users[told]),
+        products=products.of_many(item_users),
         campaigns=counts.campaigns,
     ), moved
 
