@@ -49,12 +49,11 @@ def load(kind: str, data: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]
 
 
 def union(old: NDArray[np.uint64], new: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Sorted keys of both; `old` itself where `new` brings nothing."""
-    if old.size:
-        at = np.minimum(np.searchsorted(old, new), old.size - 1)
-        if np.array_equal(old[at], new):
-            return old
-    return np.union1d(old, new)
+    """Keys of both, each sorted and distinct; `old` itself where `new` brings nothing."""
+    fresh = rows_of(old, new) < 0
+    if not fresh.any():
+        return old
+    return np.insert(old, np.searchsorted(old, new[fresh]), new[fresh])
 
 
 def rows_of(keys: NDArray[np.uint64], wanted: NDArray[np.uint64]) -> NDArray[np.int64]:
