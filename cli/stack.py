@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
 from swerve.errors import SwerveError
 
@@ -53,7 +53,12 @@ class Stack:
 
     def client(self, service: str) -> Any:
         """Return a boto3 client of one service."""
-        return self.session.client(service, endpoint_url=self.endpoint)
+        if self.endpoint is None:
+            return self.session.client(service)
+        from botocore.config import Config
+
+        # The emulator is on this computer: a proxy of the environment would not find it.
+        return self.session.client(service, endpoint_url=self.endpoint, config=Config(proxies={}))
 
     @cached_property
     def settings(self) -> Settings:
@@ -138,7 +143,8 @@ def outputs_of(description: Mapping[str, Any]) -> dict[str, str]:
 def healthy(endpoint: str) -> bool:
     """Whether an emulator answers there."""
     try:
-        with urlopen(f"{endpoint}/_ministack/health", timeout=_HEALTH_TIMEOUT_S) as answer:  # noqa: S310 - loopback
+        opener = build_opener(ProxyHandler({}))  # it is on this computer
+        with opener.open(f"{endpoint}/_ministack/health", timeout=_HEALTH_TIMEOUT_S) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False

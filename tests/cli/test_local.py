@@ -16,7 +16,7 @@ from swerve.errors import SwerveError
 
 from cli import local
 from cli.local import Emulator
-from cli.stack import alive, healthy
+from cli.stack import Stack, alive, healthy
 
 pytestmark = pytest.mark.flow
 PATIENCE_S = 10
@@ -49,6 +49,22 @@ def test_the_emulator_dies_with_its_parent_however_that_dies(tmp_path: Path) -> 
         parent.send_signal(signal.SIGKILL)
     # THEN
     assert gone(pid)
+
+
+def test_a_proxy_of_the_environment_is_not_asked_for_this_computer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN: a company's proxy, which knows nothing of our loopback address
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    # WHEN
+    emulator = Emulator(tmp_path)
+    stack = Stack("swerve", "us-east-1", emulator.endpoint, {})
+    # THEN
+    try:
+        assert stack.client("s3").list_buckets()["Buckets"] == []
+    finally:
+        emulator.stop()
 
 
 def test_stopping_removes_process_and_files(tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ from training.panels import (
 
 
 @pytest.fixture(scope="module")
-def retail() -> Log:
-    return Log.of(data._online_retail(data.CACHE))
+def retail(online_retail) -> Log:
+    return Log.of(online_retail)
 
 
 def test_every_user_is_in_one_split_and_activity_is_alike(retail):

@@ -49,6 +49,7 @@ def shop() -> Log:
     )
 
 
+@pytest.mark.usefixtures("online_retail")
 def test_online_retail_recipe_is_reproduced_byte_for_byte(cache):
     log = Log.of(data.load("online_retail", cache))
 
