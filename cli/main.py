@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,10 +40,11 @@ class _OneClearLine(TyperGroup):
             return super().invoke(ctx)
         except SwerveError as fault:
             _fail(str(fault))
-        except OSError as fault:
-            if fault.errno != errno.ENOSPC:
+        except Exception as fault:
+            # Libraries wrap it in faults of their own.
+            if os.strerror(errno.ENOSPC) not in str(fault):
                 raise
-            _fail(f"the disk is full ({fault.filename or 'no file named'}): free about 1 GB")
+            _fail(f"the disk is full: free about 1 GB for {Path.cwd()}")
 
 
 def _fail(message: str) -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import duckdb
 import pytest
 from typer.testing import CliRunner
 
@@ -77,17 +78,27 @@ def test_a_parameter_without_a_value_is_refused() -> None:
     assert "NAME=VALUE" in done.stderr
 
 
-def test_a_full_disk_gives_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "fault",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "week-01.csv"),
+        duckdb.IOException('Could not write "week-06.csv": No space left on device'),
+    ],
+    ids=lambda fault: type(fault).__name__,
+)
+def test_a_full_disk_gives_one_line(
+    fault: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # GIVEN
     def full(**_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device", "week-01.csv")
+        raise fault
 
     monkeypatch.setattr("cli.demo.play", full)
     # WHEN
     done = CliRunner().invoke(app, ["demo"])
     # THEN
     assert done.exit_code == 1
-    assert done.stderr == "swerve: the disk is full (week-01.csv): free about 1 GB\n"
+    assert done.stderr == f"swerve: the disk is full: free about 1 GB for {tmp_path}\n"
 
 
 def test_help_needs_none_of_the_heavy_packages() -> None:

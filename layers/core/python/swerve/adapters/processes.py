@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
-from contextlib import contextmanager
+import signal
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -36,7 +37,12 @@ class Apart:
         context = multiprocessing.get_context("spawn")
         self._here, there = context.Pipe()
         self._process = context.Process(target=_serve, args=(make, there), daemon=True)
-        self._process.start()
+        # Ctrl-C is for this process: the other ends when its pipe closes.
+        answered = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            self._process.start()
+        finally:
+            signal.signal(signal.SIGINT, answered)
         there.close()
 
     def ask(self, what: str, *arguments: Any) -> None:
@@ -82,13 +88,16 @@ def workers(make: Callable[[], object], count: int) -> Iterator[list[Worker]]:
 
 
 def _serve(make: Callable[[], object], there: Connection) -> None:
+    """Answer until the other side closes or dies: then nobody is left to be told of a fault."""
     worker = make()
-    while True:
-        try:
+    with suppress(EOFError, OSError):
+        while True:
             what, arguments = there.recv()
-        except (EOFError, KeyboardInterrupt):
-            return
-        try:
-            there.send((getattr(worker, what)(*arguments), None))
-        except Exception as fault:
-            there.send((None, fault))
+            there.send(_called(worker, what, arguments))
+
+
+def _called(worker: object, what: str, arguments: tuple[Any, ...]) -> tuple[Any, Exception | None]:
+    try:
+        return getattr(worker, what)(*arguments), None
+    except Exception as fault:
+        return None, fault
