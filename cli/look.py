@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 STATES = ("selected", "folded", "held", "sending", "sent")
 SEVERITIES = ("critical", "high", "medium", "low")
 _LONGEST_NAME = 24
+_SHOWN_TASTES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +151,7 @@ def user(stack: Stack, subject: str) -> Iterator[str]:
         kinds = Counter(Behaviour(int(b)).name.lower() for b in mine.behaviour)
         did = ", ".join(f"{n} {name}" for name, n in kinds.most_common(3))
         yield f"  {spec.label(int(window))}  {did:32}  {what}"
-    state = _state_of(stack, shard, key)
-    if state:
-        yield "state after the last closed window"
-        yield from (f"  {name:24} {value}" for name, value in state.items())
+    yield from _remembered(stack, shard, key)
     rows = [r for r in stack.alerts.in_state(STATES) if r.subject_kind.startswith(f"{subject}#")]
     yield f"{len(rows)} alerts"
     yield from alert_lines(sorted(rows, key=lambda row: row.window)) if rows else ()
@@ -264,15 +262,33 @@ def _events_of(stack: Stack, key: int) -> tuple[Any, int]:
     raise SwerveError(f"no event of u-{key:016x} is kept")
 
 
-def _state_of(stack: Stack, number: int, key: int) -> Mapping[str, Any]:
-    from swerve.domain.profile import ShardState
+def _remembered(stack: Stack, number: int, key: int) -> Iterator[str]:
+    """What the detector keeps of a user beside the events themselves."""
+    from swerve.close import Checkpoint
     from swerve.run import PROGRESS, shard_key
 
-    done = stack.windows.state(PROGRESS)
-    if done is None:
-        return {}
-    stored = stack.data.get(shard_key(stack.settings.windows, int(done["through"]), number))
-    return {} if stored is None else ShardState.from_bytes(stored).describe(key)
+    spec, done = stack.settings.windows, stack.windows.state(PROGRESS)
+    through = None if done is None else int(done["through"])
+    stored = None if through is None else stack.data.get(shard_key(spec, through, number))
+    if through is None or stored is None:
+        return
+    try:
+        state = Checkpoint.from_bytes(stored).state.describe(key)
+    except KeyError:
+        return  # the user came after the last closed window
+    tastes = sorted(state["categories"].items(), key=lambda taste: -taste[1]["last_8_weeks"])
+    names = stack.windows.names({category for category, _ in tastes[:_SHOWN_TASTES]})
+    yield f"remembered after the window of {spec.label(through)}"
+    yield f"  first seen    {spec.label(state['first'])}"
+    yield f"  actions       {' '.join(map(str, state['events']))}  (newest window first)"
+    yield f"  active days   {' '.join(map(str, state['active_days']))}"
+    for category, taste in tastes[:_SHOWN_TASTES]:
+        yield (
+            f"  {_short(names.get(category, 'no name')):24} {taste['last_8_weeks']:3}"
+            f" in the last 8 weeks, {taste['before']:.1f} before"
+        )
+    if len(tastes) > _SHOWN_TASTES:
+        yield f"  and {len(tastes) - _SHOWN_TASTES} more categories"
 
 
 def _batches(stack: Stack) -> dict[str, Mapping[int, int]]:

@@ -6,12 +6,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from swerve.close import Checkpoint
 from swerve.domain.behaviour import Behaviour
+from swerve.domain.calibration import RunningCalibration
+from swerve.domain.counts import count_window
 from swerve.domain.event import Events
 from swerve.domain.manifest import DedupRule, Manifest
+from swerve.domain.merge import Renames
 from swerve.domain.packing import UserTable, pack
+from swerve.domain.population import Population
+from swerve.domain.profile import ShardState
+from swerve.domain.totals import totals_of
 from swerve.errors import SwerveError
 from swerve.ports import AlertRow, PartialItem
+from swerve.run import PROGRESS, shard_key
 from swerve.settings import Settings
 
 from cli import look
@@ -107,6 +115,22 @@ def test_a_user_is_shown_by_window_and_no_event_twice(stack: FakeStack) -> None:
     assert "shard 1  4 events" in said
     assert "2026-11-16  4 purchase" in said
     assert "shoes/running 4" in said
+
+
+def test_a_user_is_shown_as_the_detector_remembers_it(stack: FakeStack) -> None:
+    # GIVEN the checkpoint that a close writes
+    population, state = Population.empty(SPEC), ShardState.empty(SPEC)
+    counts = count_window(events(USER, [1, 2, 3, 4]), SPEC, MONDAY)
+    _, context, _ = population.advance(MONDAY, totals_of(counts, state.cohort)[0])
+    kept = Checkpoint(state.advance(counts, context), Renames.none(), RunningCalibration.empty())
+    stack.data.put(shard_key(SPEC, MONDAY, 1), kept.to_bytes())
+    stack.windows.put_state(PROGRESS, {"from": MONDAY, "through": MONDAY}, None)
+    # WHEN
+    said = "\n".join(look.user(stack, f"u-{USER:016x}"))
+    # THEN
+    assert "remembered after the window of 2026-11-16" in said
+    assert "first seen    2026-11-16" in said
+    assert "shoes/running              4 in the last 8 weeks, 0.0 before" in said
 
 
 def test_a_user_with_an_alert_may_be_named_shortly(stack: FakeStack) -> None:
