@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from swerve.adapters.local_events import read_canonical
 from swerve.domain import running
 from swerve.domain.calibration import Calibration, HeadTables, soft_maximum
@@ -25,6 +26,7 @@ from swerve.domain.totals import totals_of
 from swerve.domain.window import WindowSpec
 
 from training import panels
+from training.evaluate import in_weeks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,6 +38,7 @@ WARMUP_WEEKS = 12
 COOLDOWN_WEEKS = 8
 ZONE = "America/New_York"
 SPLITS = ("train", "validation")  # the test split stays locked
+CONTROL_SEEDS = range(4)  # of the panels whose unchanged user-weeks say how often alarms fall
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +73,13 @@ DESIGN: Mapping[Head, HeadDesign] = {
         weights={
             "person3": 2,
             "person6": 1,
-            "switch6": 1,
             "own3down_3": 1,
             "own3down_6": 2,
-            "own8down_6": 1,
-            "up3_6": 1,
-            "fresh_6": 1,
-            "narrow_6": 1,
+            "own8down_6": 2,
+            "fresh_6": 2,
+            "narrow_3": 1,
+            "narrow_6": 0.5,
+            "up3_6": 0.3,
         },
         edges=(10, 25, 45, 75, 110, 160),
         power=0.4,
@@ -84,7 +87,7 @@ DESIGN: Mapping[Head, HeadDesign] = {
         min_active_weeks=8,
     ),
     Head.ENGAGEMENT: HeadDesign(
-        weights={"events_low": 6, "days_low": 2, "events_high": 1},
+        weights={"events_low": 10, "events_high": 1},
         edges=(2.5, 4, 5.5, 7, 9, 12, 18),
         power=0.7,
         share=0.5,
@@ -96,16 +99,17 @@ DESIGN: Mapping[Head, HeadDesign] = {
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """Evidence of a whole panel: float32[T, U] each, NaN where a user is not ready."""
+    """Evidence of a whole panel: float32[T, U] each, NaN where a user is not ready or has changed."""
 
     days: int
     evidence: Mapping[str, NDArray[np.float32]]
 
 
 def walk(folder: Path, zone: str, days: int) -> Walk:
-    """Walk a panel and keep every statistic of every ready user-window."""
+    """Walk a panel and keep every statistic of every ready user-window before a change."""
     spec = WindowSpec(7 if days == 7 else 1, zone)
-    events = read_canonical([folder / "EVENTS.csv.gz"], zone).events
+    log = read_canonical([folder / "EVENTS.csv.gz"], zone)
+    events, changes = log.events, _changes(folder)
     population, state = Population.empty(spec), ShardState.empty(spec)
     steps: list[tuple[NDArray[np.uint64], dict[str, NDArray[np.float64]], NDArray[np.bool_]]] = []
     for window, inside in split_windows(events, spec):
@@ -116,7 +120,9 @@ def walk(folder: Path, zone: str, days: int) -> Walk:
         if context.age < WARMUP_WEEKS * 7 // days or context.gap:
             continue
         ready = (window - state.first) // days >= COLD_START_WEEKS * 7 // days
-        steps.append((state.users, evidence_of(state, context), ready))
+        end = (window + days) / 7
+        change = np.array([changes[log.users[user]] for user in state.users.tolist()])
+        steps.append((state.users, evidence_of(state, context), ready & (end <= change)))
     users = state.users
     kept = {n: np.full((len(steps), users.size), np.nan, np.float32) for n in steps[0][1]}
     for place, (known, evidence, ready) in enumerate(steps):
@@ -124,6 +130,13 @@ def walk(folder: Path, zone: str, days: int) -> Walk:
         for name, values in evidence.items():
             kept[name][place, at] = np.where(ready, values, np.nan)
     return Walk(days, kept)
+
+
+def _changes(folder: Path) -> dict[str, float]:
+    """Week since 1970 in which each user of a panel changes; never, for most."""
+    truth = pd.read_csv(folder / "truth.csv", dtype={"user_id": str})
+    weeks = in_weeks(truth["change_at"]).where(truth["kind"] != "none", np.inf)
+    return dict(zip(truth["user_id"], weeks.tolist(), strict=True))
 
 
 def tables_of(
@@ -170,7 +183,7 @@ def alarm_rate(
 
 
 def with_alarms(tables: HeadTables, head: Head, walks: Sequence[Walk]) -> HeadTables:
-    """Measure how often unchanged users alarm at each p, on steady households.
+    """Measure how often unchanged users alarm at each p, on the controls of panels.
 
     Rates are read where there are at least 8 alarms; below, alarms fall in proportion to p.
     """
@@ -248,16 +261,18 @@ def main() -> None:
     parser.add_argument("--daily", action="store_true", help="also measure daily windows (slow)")
     options = parser.parse_args()
     days = (7, 1) if options.daily else (7,)
-    heads = {}
-    dense = {
-        d: [walk(_unchanged(options.panels, panels.DENSE_WEEKS, s), ZONE, d) for s in SPLITS]
+    dense = [walk(_unchanged(options.panels, panels.DENSE_WEEKS, s), ZONE, 7) for s in SPLITS]
+    controls = [
+        walk(panels.real_panel(split, "canonical", seed, options.panels), ZONE, d)
         for d in days
-    }
+        for split in SPLITS
+        for seed in CONTROL_SEEDS
+    ]
+    heads = {}
     for head, design in DESIGN.items():
         folders = [_unchanged(options.panels, design.min_active_weeks, s) for s in SPLITS]
         measured = [walk(folder, ZONE, 7) for folder in folders]
-        tables = tables_of(design, head, measured, dense[7])
-        heads[head] = with_alarms(tables, head, [w for of_days in dense.values() for w in of_days])
+        heads[head] = with_alarms(tables_of(design, head, measured, dense), head, controls)
     steady = _unchanged(options.panels, panels.DENSE_WEEKS, SPLITS[0])
     heads = with_bulk(heads, {d: bulk_of(Calibration(heads), steady, ZONE, d) for d in days})
     options.out.write_text(Calibration(heads).to_json() + "\n")

@@ -28,7 +28,7 @@ def test_counts_agree_with_a_slow_count(week):
     counts = count_window(week, WEEKLY, FIRST_DAY)
     # THEN
     total, days = Counter(), defaultdict(set)
-    pair_days, pair_events, items = defaultdict(set), Counter(), set()
+    pair_days, pair_items, pair_events, items = defaultdict(set), defaultdict(set), Counter(), set()
     for user, time, behaviour, category, item in zip(
         week.user.tolist(),
         week.time_ms.tolist(),
@@ -43,6 +43,7 @@ def test_counts_agree_with_a_slow_count(week):
             continue
         total[user] += 1
         pair_days[user, category].add(day)
+        pair_items[user, category].add((day, item))
         pair_events[user, category] += 1
         items.add((user, day, item))
     users = counts.users.tolist()
@@ -54,6 +55,7 @@ def test_counts_agree_with_a_slow_count(week):
     ]
     assert pairs == sorted(pair_days)
     assert counts.pair_count.tolist() == [len(pair_days[p]) for p in pairs]
+    assert counts.pair_items.tolist() == [len(pair_items[p]) for p in pairs]
     assert counts.pair_events.tolist() == [pair_events[p] for p in pairs]
     assert counts.bucket_count.sum() == len(items)
     assert counts.bucket.max() < BUCKETS
@@ -63,8 +65,19 @@ def test_counts_agree_with_a_slow_count(week):
 def test_order_of_events_does_not_matter(week):
     shuffled = week.take(np.random.default_rng(3).permutation(len(week)))
     one, other = (count_window(e, WEEKLY, FIRST_DAY) for e in (week, shuffled))
-    for field in ("users", "total", "pair_category", "pair_events", "bucket", "bucket_count"):
+    for field in ("users", "total", "pair_category", "pair_items", "bucket", "bucket_count"):
         assert np.array_equal(getattr(one, field), getattr(other, field))
+
+
+def test_without_an_item_events_at_different_times_are_told_apart(week):
+    # GIVEN a source that names no items, each event of it told twice
+    nameless = {n: getattr(week, n) for n in Events.__slots__} | {"item": week.item * np.uint64(0)}
+    twice = Events.concatenate([Events(**nameless)] * 2)
+    # WHEN
+    counts = count_window(twice, WEEKLY, FIRST_DAY)
+    # THEN an event counts once, but a day may count more than once
+    assert (counts.pair_items * 2 == counts.pair_events).mean() > 0.99
+    assert (counts.pair_items > counts.pair_count).any()
 
 
 def test_an_empty_window_counts_nothing():
@@ -89,7 +102,7 @@ def test_totals_of_shards_sum_to_the_totals_of_all():
         # THEN
         whole = totals["all"]
         assert (summed.events, summed.known) == (whole.events, whole.known)
-        for field in ("cohort", "mass", "bucket_mass", "likeness"):
+        for field in ("cohort", "mass", "bucket_mass", "likeness", "silence"):
             assert np.array_equal(getattr(summed, field), getattr(whole, field)), field
         assert np.array_equal(summed.categories.keys, whole.categories.keys)
     assert whole.cohort[0] > 0

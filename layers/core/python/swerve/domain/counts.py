@@ -22,6 +22,7 @@ DAY_PARTS = 4
 BUCKETS = 512  # items are told apart by a hash of so many values
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 _BUCKET_SHIFT = np.uint64(64 - 9)
+_THING_BITS, _THING_SHIFT = 20, np.uint64(64 - 20)
 WEIGHT_UNITS = 10  # behaviour weights are kept in tenths, so that sums are exact
 
 
@@ -66,9 +67,10 @@ class WindowCounts:
         Every event is at local midnight: the source has dates only.
     pair_user, pair_category : int32[P], uint64[P]
         (row of `users`, category) of all events that show interest, sorted; no category 0.
-    pair_count, pair_events : int32[P], int32[P]
-        Days on which the pair occurred, and its events. Detection counts days: ten yoghurts in one
-        basket, or ten views in one visit, say no more of an interest than one.
+    pair_count, pair_items, pair_events : int32[P], int32[P], int32[P]
+        Days on which the pair occurred; distinct (item, day) of it; and its events. Detection
+        counts the first two: ten yoghurts in one basket, or ten views of one shoe on one day, say
+        no more of an interest than one.
     bucket_user, bucket, bucket_count : int32[B], int32[B], int32[B]
         Distinct (item, day) by (row of `users`, hash bucket of the item), sorted.
     item, item_count : uint64[Q], int32[Q]
@@ -87,6 +89,7 @@ class WindowCounts:
     pair_user: NDArray[np.int32]
     pair_category: NDArray[np.uint64]
     pair_count: NDArray[np.int32]
+    pair_items: NDArray[np.int32]
     pair_events: NDArray[np.int32]
     bucket_user: NDArray[np.int32]
     bucket: NDArray[np.int32]
@@ -139,8 +142,11 @@ def count_window(events: Events, spec: WindowSpec, window: int) -> WindowCounts:
     active[row, day] = True
     is_weekend = (window + day - 3) % 7 >= 5  # 1970-01-01 was a Thursday
     told, told_day = row[telling], day[telling]
-    pairs = _pairs(told, told_day, events.category[telling], size, spec.days)
-    items = _pairs(told, told_day, events.item[telling], size, spec.days)
+    item = events.item[telling]
+    # Without an item, events at different times are told apart.
+    thing = np.where(item == 0, events.time_ms[telling].astype(np.uint64), item)
+    pairs = _pairs(told, told_day, events.category[telling], size, spec.days, thing)
+    items = _pairs(told, told_day, item, size, spec.days)
     hashed = ((items.key * _ODD) >> _BUCKET_SHIFT).astype(np.int64)
     joint, place = _coded(items.user * np.int64(BUCKETS) + hashed)
     return WindowCounts(
@@ -155,6 +161,7 @@ def count_window(events: Events, spec: WindowSpec, window: int) -> WindowCounts:
         pair_user=pairs.user,
         pair_category=pairs.key,
         pair_count=pairs.days,
+        pair_items=pairs.things,
         pair_events=pairs.events,
         bucket_user=(joint // BUCKETS).astype(np.int32),
         bucket=(joint % BUCKETS).astype(np.int32),
@@ -184,16 +191,31 @@ class _Pairs:
     user: NDArray[np.int32]
     key: NDArray[np.uint64]
     days: NDArray[np.int32]
+    things: NDArray[np.int32]
     events: NDArray[np.int32]
 
 
 def _pairs(
-    row: NDArray[np.int32], day: NDArray[np.int64], key: NDArray[np.uint64], size: int, days: int
+    row: NDArray[np.int32],
+    day: NDArray[np.int64],
+    key: NDArray[np.uint64],
+    size: int,
+    days: int,
+    thing: NDArray[np.uint64] | None = None,
 ) -> _Pairs:
-    """Distinct (row, key) without key 0: on how many days, and in how many events."""
+    """Distinct (row, key) without key 0: on how many days, with how many things, in how many events.
+
+    Things are told apart by 20 bits of a hash; without them all things of a day are one.
+    """
     keys, code = _coded(key)
     width = np.int64(max(keys.size, 1))
-    ordered = np.sort((row * width + code) * days + day)
+    ordered = (row * width + code) * days + day
+    if thing is not None:
+        ordered = (ordered << _THING_BITS) | ((thing * _ODD) >> _THING_SHIFT).astype(np.int64)
+    ordered.sort()
+    new_thing = _changes(ordered)
+    if thing is not None:
+        ordered >>= _THING_BITS
     new_day = _changes(ordered)
     pair = ordered // days
     new_pair = _changes(pair)
@@ -202,11 +224,15 @@ def _pairs(
     which = first % width
     kept = np.flatnonzero(keys[which]) if first.size else starts
     events = np.diff(np.append(starts, ordered.size))
-    distinct = np.add.reduceat(new_day, starts, dtype=np.int32) if starts.size else starts
+    distinct, things = (
+        np.add.reduceat(new, starts, dtype=np.int32) if starts.size else starts
+        for new in (new_day, new_thing)
+    )
     return _Pairs(
         (first // width)[kept].astype(np.int32),
         keys[which[kept]] if first.size else keys,
         distinct[kept].astype(np.int32),
+        things[kept].astype(np.int32),
         events[kept].astype(np.int32),
     )
 

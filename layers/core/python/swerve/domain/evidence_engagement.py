@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 LOW = (0.05, 0.2, 0.35, 0.5)
 HIGH = (1.6, 2.5, 4.0)
 _PRIOR_WEEKS = 2.0
-SIZES = {"events": 1.0, "days": 8.0}  # dispersion of a week's negative binomial
+# Size of a week's negative binomial, in terms of that by which silent weeks are as common as they
+# are: a little smaller finds most of those who leave, because silent weeks come in runs.
+_SIZE_RATIO, _SIZES = 0.8, (0.2, 1.2)
 
 
 def weekly(state: ShardState, context: Context) -> dict[str, tuple[Floats, Floats, Floats]]:
@@ -58,18 +60,19 @@ def engagement_evidence(state: ShardState, context: Context) -> dict[str, Floats
     trailing = weekly(state, context)
     # Days tell a regular visitor from one who comes rarely and buys much: long silences of the
     # second say nothing.
-    weeks = trailing["days"][2].shape[1]
+    seen, factor, level = trailing["events"]
+    weeks = seen.shape[1]
     out["level"] = trailing["days"][2][:, -1] * weeks
-    for name, (seen, factor, level) in trailing.items():
-        # The own level is that before the last four weeks for changes younger than that, and
-        # that before all eight for older ones.
-        for side, factors in (("low", LOW), ("high", HIGH)):
-            best = np.full(seen.shape[0], -np.inf)
-            for ages in (slice(0, weeks // 2), slice(weeks // 2, weeks)):
-                mean = level[:, ages.stop - 1, None] * factor[: ages.stop]
-                gains = _gains(seen[:, : ages.stop], mean, SIZES[name], factors)
-                best = np.maximum(best, gains[:, ages].max(axis=1))
-            out[f"{name}_{side}"] = best
+    size = float(np.clip(_SIZE_RATIO * context.size, *_SIZES))
+    # The own level is that before the last four weeks for changes younger than that, and that
+    # before all eight for older ones.
+    for side, factors in (("low", LOW), ("high", HIGH)):
+        best = np.full(seen.shape[0], -np.inf)
+        for ages in (slice(0, weeks // 2), slice(weeks // 2, weeks)):
+            mean = level[:, ages.stop - 1, None] * factor[: ages.stop]
+            gains = _gains(seen[:, : ages.stop], mean, size, factors)
+            best = np.maximum(best, gains[:, ages].max(axis=1))
+        out[f"events_{side}"] = best
     return out
 
 

@@ -232,19 +232,16 @@ def interest_evidence(state: ShardState, context: Context) -> dict[str, Floats]:
     by_item, _ = switches(some.items, context.items, item_prior, some)
     by_day, found["activity"] = switches(some.categories, context.categories, day_prior, some)
     for w, gain in by_day.items():
-        found[f"switch{w}"] = gain
         found[f"person{w}"] = gain + by_item[w]
     for view in event_views(some, context):
         w = view.weeks
-        rising, falling = moves(view)
-        found[f"up3_{w}"] = _top(rising, view, 3)
-        found[f"down3_{w}"] = _top(falling, view, 3)
-        for k in (3, 8):
-            top = _own_top(view, k)
-            lost = np.bincount(view.user[top], falling[top], acted.size)
-            found[f"own{k}down_{w}"] = lost
-        found[f"fresh_{w}"] = _fresh(view)
+        fell = falls(view)
+        found[f"own3down_{w}"] = _lost(fell, view, 3)
         found[f"narrow_{w}"] = _narrow(view)
+        if w == AGES_WEEKS[-1]:
+            found[f"own8down_{w}"] = _lost(fell, view, 8)
+            found[f"up3_{w}"] = _top(rises(view), view, 3)
+            found[f"fresh_{w}"] = _fresh(view)
     out = {}
     for name, values in found.items():
         out[name] = np.full(state.users.size, np.nan)
@@ -252,17 +249,23 @@ def interest_evidence(state: ShardState, context: Context) -> dict[str, Floats]:
     return out
 
 
-def moves(view: PairView) -> tuple[Singles, Singles]:
-    """Gain of each pair from rising, and from falling, float32[P] each."""
+def rises(view: PairView) -> Singles:
+    """Gain of each pair from rising, float32[P]."""
     expected = view.expected() * view.total[view.user]
     rows = np.flatnonzero(view.count > 0)
     count, mean = view.count[rows], expected[rows]
-    rising = np.zeros(expected.size, np.float32)
-    rising[rows] = np.maximum(_nb_gain(count, mean, (3.0,)), _nb_shift(count, mean))
-    falling = np.zeros(expected.size, np.float32)
+    gain = np.zeros(expected.size, np.float32)
+    gain[rows] = np.maximum(_nb_gain(count, mean, (3.0,)), _nb_shift(count, mean))
+    return gain
+
+
+def falls(view: PairView) -> Singles:
+    """Gain of each pair from falling, float32[P]."""
+    expected = view.expected() * view.total[view.user]
     likely = np.flatnonzero(expected > _LIKELY)
-    falling[likely] = _nb_gain(view.count[likely], expected[likely], (0.1, 0.3))
-    return rising, falling
+    gain = np.zeros(expected.size, np.float32)
+    gain[likely] = _nb_gain(view.count[likely], expected[likely], (0.1, 0.3))
+    return gain
 
 
 def _fresh(view: PairView) -> Singles:
@@ -307,10 +310,11 @@ def _top(value: Singles, view: PairView, k: int) -> Floats:
     return np.bincount(view.user[rows], value[rows], view.total.size).astype(np.float64)
 
 
-def _own_top(view: PairView, k: int) -> NDArray[np.intp]:
-    """Rows of each user's k favourite keys."""
+def _lost(fell: Singles, view: PairView, k: int) -> Floats:
+    """What each user's k favourite keys lost."""
     telling = np.flatnonzero(view.own > (_OWN_TOP_SHARE * view.past)[view.user])
-    return _largest(view.own, view.user, telling, k)
+    rows = _largest(view.own, view.user, telling, k)
+    return np.bincount(view.user[rows], fell[rows], view.total.size).astype(np.float64)
 
 
 def _largest(

@@ -9,7 +9,7 @@ import numpy as np
 
 from swerve.domain.candidate import Candidate, Evidence, Head, HistoryPoint, Kind, Level, Share
 from swerve.domain.evidence_engagement import weekly
-from swerve.domain.evidence_interest import event_views, moves
+from swerve.domain.evidence_interest import event_views, falls, rises
 from swerve.domain.forecast import box
 from swerve.domain.trend import mann_kendall, sen_slope
 
@@ -102,10 +102,9 @@ def _moved(state: ShardState, context: Context) -> _Moved:
     user = view.user
     now = view.count / np.maximum(view.total, 1.0)[user]
     before = view.own / np.maximum(view.past, 1e-9)[user]
-    rising, falling = moves(view)
     expected = view.expected()
     up = now > expected
-    gain = np.where(up, np.maximum(rising, 0.0), -np.maximum(falling, 0.0))
+    gain = np.where(up, np.maximum(rises(view), 0.0), -np.maximum(falls(view), 0.0))
     toward = np.log((view.count + 20 * expected) / (view.total[user] + 20) / expected)
     per_week = 7 // state.days
     weekly_gain = np.zeros((state.users.size, len(state.ring) // per_week))

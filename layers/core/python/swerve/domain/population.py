@@ -9,7 +9,7 @@ import numpy as np
 
 from swerve.domain import aggregates, binary
 from swerve.domain.counts import BUCKETS
-from swerve.domain.totals import FIXED, MASS_UNIT, WEEKLY_DECAY
+from swerve.domain.totals import FIXED, MASS_UNIT, SIZES, WEEKLY_DECAY
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,6 +25,10 @@ _SEASON_PRIOR = 30.0  # events by which a category's factor of one window is pul
 _FLOOR = 0.5  # events that every category is given for free
 _SETTLED_EVENTS = 8.0  # weighted events by which the cohort factor is pulled to its usual level
 _UNKNOWN_LIKENESS = 32.0
+# 200 user-weeks with 10 events each in a shop as silent as a grocery's: size 0.6.
+_SILENCE_PRIOR = 200.0 * np.append(
+    (0.6 / 10.6) ** 0.6, np.exp(SIZES * np.log(SIZES / (SIZES + 10.0)))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,9 @@ class Context:
     likeness : float64
         How concentrated single users are: the concentration s of the Dirichlet that users' tastes
         are drawn from, by the method of moments.
+    size : float
+        Of the negative binomial of a user's weekly events by which users would be silent for a
+        week as often as they are: small where people take holidays from a shop.
     """
 
     window: int
@@ -75,12 +82,13 @@ class Context:
     factor: NDArray[np.float64]
     mean: NDArray[np.float64]
     likeness: float
+    size: float
     categories: Mix
     items: Mix
 
     def to_bytes(self) -> bytes:
         """Pack."""
-        facts = {n: getattr(self, n) for n in ("window", "age", "gap", "likeness")}
+        facts = {n: getattr(self, n) for n in ("window", "age", "gap", "likeness", "size")}
         arrays = {"factor": self.factor, "mean": self.mean}
         for name, mix in (("categories", self.categories), ("items", self.items)):
             arrays |= {f"{name}.{n}": getattr(mix, n) for n in _MIX}
@@ -139,8 +147,8 @@ class Population:
         Windows taken in.
     factor_sum, factor_span : float64[2], float
         Decayed sum of factors and of windows: their ratio is the usual factor.
-    alike : float64[2]
-        Decayed sums of `Totals.likeness`.
+    alike, silence : float64[2], float64[1 + S]
+        Decayed sums of `Totals.likeness` and `Totals.silence`.
     mean : float64[3]
         Decayed sums of events, active days and users seen lately.
     watch : aggregates.Watch
@@ -155,6 +163,7 @@ class Population:
     factor_sum: NDArray[np.float64]
     factor_span: float
     alike: NDArray[np.float64]
+    silence: NDArray[np.float64]
     mean: NDArray[np.float64]
     watch: aggregates.Watch
 
@@ -172,6 +181,7 @@ class Population:
             factor_sum=np.zeros(2),
             factor_span=0.0,
             alike=np.zeros(2),
+            silence=np.zeros(1 + SIZES.size),
             mean=np.zeros(3),
             watch=aggregates.Watch.empty(spec.days),
         )
@@ -197,6 +207,8 @@ class Population:
             factor_sum=self.factor_sum * decay + factor,
             factor_span=self.factor_span * decay + 1.0,
             alike=self.alike * decay + totals.likeness / FIXED,
+            # Where data is missing nobody was silent by choice.
+            silence=self.silence * decay + (0.0 if gap else totals.silence / FIXED),
             mean=self.mean * decay + [totals.events, totals.active_days, totals.known],
             watch=watch,
         )
@@ -207,6 +219,7 @@ class Population:
             factor=moved.factor,
             mean=moved.mean[:2] / max(moved.mean[2], 1.0),
             likeness=_concentration(moved.alike, _share(categories.usual)),
+            size=_matching_size(moved.silence),
             categories=mix,
             items=item_mix,
         )
@@ -246,12 +259,18 @@ class Population:
 
 
 _MASSES = ("keys", "ring", "usual")
-_POPULATION = ("factor", "factor_sum", "alike", "mean")
+_POPULATION = ("factor", "factor_sum", "alike", "silence", "mean")
 
 
 def _share(mass: NDArray[np.float64]) -> NDArray[np.float64]:
     floored = mass + _FLOOR
     return floored / floored.sum() if mass.size else floored
+
+
+def _matching_size(silence: NDArray[np.float64]) -> float:
+    """Size by which as many user-weeks would be silent as were; in between by its logarithm."""
+    seen, expected = silence[0] + _SILENCE_PRIOR[0], silence[1:] + _SILENCE_PRIOR[1:]
+    return float(np.exp(np.interp(-seen, -expected, np.log(SIZES))))
 
 
 def _concentration(alike: NDArray[np.float64], share: NDArray[np.float64]) -> float:

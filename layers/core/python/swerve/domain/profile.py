@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 RESIDUALS = 16
 FORECASTS = 2
 _RING_TOP = 65_535
-_DAY_TOP = 4  # events of a category that count on one day; a wholesaler's order of 90 says no more
+_DAY_TOP = 4  # items of a category that count on one day; a wholesaler's order of 90 says no more
 _BY_USER = ("first", "events", "active", "old", "wary", "hidden", "forecast", "residuals")
 
 
@@ -51,7 +51,7 @@ class ShardState:
     hidden, forecast, residuals : float16[U, S], float16[U, 2], float16[U, 16]
         Recurrent state, its forecast of the next window, past residuals (newest first, NaN = none).
     categories : PairTable
-        Days on which a category occurred, and events.
+        Days on which a category occurred, and distinct (item, day).
     items : PairTable
         Distinct (item, day) by hash bucket of the item.
     """
@@ -134,7 +134,7 @@ class ShardState:
                     np.stack(
                         [
                             counts.pair_count,
-                            np.minimum(counts.pair_events, _DAY_TOP * counts.pair_count),
+                            np.minimum(counts.pair_items, _DAY_TOP * counts.pair_count),
                         ],
                         axis=1,
                     ),

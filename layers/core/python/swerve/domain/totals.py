@@ -26,6 +26,9 @@ _IDLE_WEEKS = 6
 _CAP = 5.0  # a window counts at most as (own level + one event) times this
 ITEM_USERS = 3  # an item that fewer users touched is no subject
 
+# Sizes of the negative binomial of a user's weekly events that the shop's silence is compared with.
+SIZES = np.array([0.15, 0.25, 0.4, 0.6, 1.0, 1.6, 2.5, 4.0, 6.0])
+
 COHORT_FIELDS = ("events_seen", "events_expected", "days_seen", "days_expected")
 
 
@@ -152,6 +155,9 @@ class Totals:
     likeness : int64[2]
         Pairs of counts of one user in one category, and pairs at all, at a bounded weight: how
         concentrated single users are.
+    silence : int64[1 + S]
+        Settled users without an event for a week; and how many there would be if weekly events
+        were negative binomial of each of `SIZES`, in units of 1/FIXED.
     """
 
     window: int
@@ -163,6 +169,7 @@ class Totals:
     mass: NDArray[np.int64]
     bucket_mass: NDArray[np.int64]
     likeness: NDArray[np.int64]
+    silence: NDArray[np.int64]
     products: Tally
     campaigns: Tally
 
@@ -184,6 +191,7 @@ class Totals:
             mass=mass,
             bucket_mass=np.sum([p.bucket_mass for p in every], axis=0),
             likeness=np.sum([p.likeness for p in every], axis=0),
+            silence=np.sum([p.silence for p in every], axis=0),
             products=_joined([p.products for p in every]),
             campaigns=_joined([p.campaigns for p in every]),
         )
@@ -195,7 +203,7 @@ class Totals:
     def to_bytes(self) -> bytes:
         """Pack."""
         tallies = {"c": self.categories, "p": self.products, "m": self.campaigns}
-        arrays = {n: getattr(self, n) for n in ("cohort", "mass", "bucket_mass", "likeness")}
+        arrays = {n: getattr(self, n) for n in _SUMS}
         for name, each in tallies.items():
             arrays |= {f"{name}k": each.keys, f"{name}e": each.events, f"{name}u": each.users}
         names = ("window", "events", "active_days", "known")
@@ -208,15 +216,15 @@ class Totals:
         facts, arrays = binary.load("totals", data)
         made = {n: Tally(arrays[f"{n}k"], arrays[f"{n}e"], arrays[f"{n}u"]) for n in "cpm"}
         return cls(
-            cohort=arrays["cohort"],
+            **{n: arrays[n] for n in _SUMS},
             categories=made["c"],
-            mass=arrays["mass"],
-            bucket_mass=arrays["bucket_mass"],
-            likeness=arrays["likeness"],
             products=made["p"],
             campaigns=made["m"],
             **facts,
         )
+
+
+_SUMS = ("cohort", "mass", "bucket_mass", "likeness", "silence")
 
 
 def totals_of(
@@ -258,6 +266,7 @@ def totals_of(
         mass=_bounded_sum(counts.pair_user, which, counts.pair_count, categories.keys.size),
         bucket_mass=_bounded_sum(counts.bucket_user, counts.bucket, counts.bucket_count, BUCKETS),
         likeness=_likeness(counts),
+        silence=_silence(cohort, moved),
         products=products.of_many(item_users),
         campaigns=counts.campaigns,
     ), moved
@@ -271,6 +280,18 @@ def _bounded_sum(
     weight = MASS_UNIT * np.minimum(1.0, _MASS_CAP / np.maximum(all_of_user, 1.0))
     capped = np.rint(weight[user] * count) if user.size else np.empty(0)
     return np.bincount(key, capped, size).astype(np.int64)
+
+
+def _silence(before: Cohort, after: Cohort) -> NDArray[np.int64]:
+    per_week = 7 // after.days
+    idle_before_the_week = after.idle - per_week
+    settled = before.span >= _SETTLED_WEEKS * per_week * 0.95
+    rows = np.flatnonzero(settled & (idle_before_the_week < _IDLE_WEEKS * per_week))
+    mean = before.level[rows, 0].astype(np.float64) / before.span[rows] * per_week
+    silent = np.count_nonzero(idle_before_the_week[rows] >= 0)
+    chance = np.exp(SIZES * np.log(SIZES / (SIZES + mean[:, None])))
+    expected = np.rint(FIXED * chance).astype(np.int64).sum(axis=0)
+    return np.concatenate([[silent * FIXED], expected])
 
 
 def _likeness(counts: WindowCounts) -> NDArray[np.int64]:
