@@ -102,7 +102,7 @@ def test_totals_of_shards_sum_to_the_totals_of_all():
         # THEN
         whole = totals["all"]
         assert (summed.events, summed.known) == (whole.events, whole.known)
-        for field in ("cohort", "mass", "bucket_mass", "likeness", "silence"):
+        for field in ("cohort", "mass", "bucket_mass", "likeness", "depth", "silence"):
             assert np.array_equal(getattr(summed, field), getattr(whole, field)), field
         assert np.array_equal(summed.categories.keys, whole.categories.keys)
     assert whole.cohort[0] > 0

@@ -15,6 +15,8 @@ from swerve.domain.population import AGES_WEEKS
 from swerve.domain.special import log_rising, log_rising_ratio
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from swerve.domain.pairs import PairTable
@@ -57,9 +59,10 @@ class Prior:
 # user must be heavier than that of another one.
 CATEGORY_PRIOR = Prior(0.6, 120.0, 80.0)
 ITEM_PRIOR = Prior(0.8, 480.0, 240.0)
-EVENT_PRIOR = Prior(0.2, 40.0, 80.0)
+ITEM_COUNT_PRIOR = Prior(0.2, 40.0, 80.0)
 _SIZE = 2.0  # of the negative binomial of a category's events in some weeks
-_LIKELY = 0.5  # expected events from which a category can be missed
+_DEPTH = 0.36  # items of a category beyond the first that a grocery's user buys on one day
+_LIKELY = 0.5  # expected items from which a category can be missed
 _OWN_TOP_SHARE = 0.025  # of the own past; at most 40 categories of a user pass
 _LIGHTEST = 0.1
 _SMOOTH = 500.0
@@ -121,7 +124,7 @@ def switches(
     found = binary.rows_of(mix.keys, table.keys)
     usual = _SMOOTH * mix.usual[found]
     out, total = {}, np.zeros(size, np.float32)
-    for place, (count, past) in enumerate(_since(table, 0, state)):
+    for place, (count, past) in enumerate(_since(table, (1.0,), state)):
         weeks, mass = AGES_WEEKS[place], mix.mass[place]
         rows = np.flatnonzero(count > 0)
         who, key, some = user.take(rows), table.key.take(rows), count.take(rows)
@@ -160,7 +163,7 @@ def _shop_share(
 
 
 def views(
-    table: PairTable, mix: Mix, prior: Prior, state: ShardState, kind: int = 0
+    table: PairTable, mix: Mix, prior: Prior, state: ShardState, weights: Sequence[float]
 ) -> list[PairView]:
     """Look at every pair at the ages of `AGES_WEEKS`, shortest first.
 
@@ -170,15 +173,15 @@ def views(
         The pairs, and what the shop says of their keys.
     state : ShardState
         Whose table it is.
-    kind : int
-        Which of the table's counts.
+    weights : sequence of float
+        Of the table's kinds of count in the count that is looked at.
     """
     user, key, size = table.user, table.key, state.users.size
     starts, owners = _segments(user)
     found = binary.rows_of(mix.keys, table.keys)
     usual = _SMOOTH * mix.usual[found]
     made = []
-    for place, (count, past) in enumerate(_since(table, kind, state)):
+    for place, (count, past) in enumerate(_since(table, weights, state)):
         weeks, mass = AGES_WEEKS[place], mix.mass[place]
         season = ((mass + _SEASON) / (mass.sum() * mix.usual + _SEASON))[found].astype(np.float32)
         total = _by_user(count, starts, owners, size)
@@ -192,32 +195,43 @@ def views(
     return made
 
 
-def _since(table: PairTable, kind: int, state: ShardState) -> list[tuple[Singles, Singles]]:
-    """Counts within, and decayed counts before, the last weeks, float32[P] each."""
+def _since(
+    table: PairTable, weights: Sequence[float], state: ShardState
+) -> list[tuple[Singles, Singles]]:
+    """Weighted counts within, and decayed counts before, the last weeks, float32[P] each."""
     bounds = [w * 7 // state.days for w in AGES_WEEKS]
+    weigh = np.array(weights, np.float32)
+    ring = [(s.rows, (s.count[:, : weigh.size] * weigh).sum(axis=1), s.season) for s in table.ring]
     count = np.zeros(table.user.size, np.float32)
     counts = []
-    for age, slot in enumerate(table.ring[: bounds[-1]], start=1):
-        count[slot.rows] += slot.count[:, kind]
+    for age, (rows, some, _) in enumerate(ring[: bounds[-1]], start=1):
+        count[rows] += some
         if age in bounds:
             counts.append(count.copy())
-    past = table.past(kind)
+    past = np.zeros(table.user.size, np.float32)
+    for kind, weight in enumerate(weigh):
+        past += weight * table.past(kind)
     pasts = []
-    age = len(table.ring)
+    age = len(ring)
     for bound in reversed(bounds):
         past = past * np.float32(state.decay ** (age - bound))
         for slot_age in range(bound, age):
-            slot = table.ring[slot_age]
-            weight = (state.decay ** (slot_age - bound) / slot.season).astype(np.float32)
-            past[slot.rows] += slot.count[:, kind] * weight[table.key[slot.rows]]
+            rows, some, season = ring[slot_age]
+            weight = (state.decay ** (slot_age - bound) / season).astype(np.float32)
+            past[rows] += some * weight[table.key[rows]]
         age = bound
         pasts.append(past)
     return list(zip(counts, reversed(pasts), strict=True))
 
 
-def event_views(state: ShardState, context: Context) -> list[PairView]:
-    """Events by category."""
-    return views(state.categories, context.categories, EVENT_PRIOR, state, kind=1)
+def item_views(state: ShardState, context: Context) -> list[PairView]:
+    """Items by category; where people browse, several items of a day weigh less.
+
+    Baskets are bought item by item, but who looks at shoes looks at many: a count of items would
+    make every visit of a browsing shop look like a change.
+    """
+    share = min(1.0, _DEPTH / max(context.depth - 1.0, 1e-9))
+    return views(state.categories, context.categories, ITEM_COUNT_PRIOR, state, (1 - share, share))
 
 
 def interest_evidence(state: ShardState, context: Context) -> dict[str, Floats]:
@@ -233,7 +247,7 @@ def interest_evidence(state: ShardState, context: Context) -> dict[str, Floats]:
     by_day, found["activity"] = switches(some.categories, context.categories, day_prior, some)
     for w, gain in by_day.items():
         found[f"person{w}"] = gain + by_item[w]
-    for view in event_views(some, context):
+    for view in item_views(some, context):
         w = view.weeks
         fell = falls(view)
         found[f"own3down_{w}"] = _lost(fell, view, 3)

@@ -9,7 +9,7 @@ import numpy as np
 
 from swerve.domain.candidate import Candidate, Evidence, Head, HistoryPoint, Kind, Level, Share
 from swerve.domain.evidence_engagement import weekly
-from swerve.domain.evidence_interest import event_views, falls, rises
+from swerve.domain.evidence_interest import falls, item_views, rises
 from swerve.domain.forecast import box
 from swerve.domain.trend import mann_kendall, sen_slope
 
@@ -98,7 +98,7 @@ def explain(
 
 
 def _moved(state: ShardState, context: Context) -> _Moved:
-    view = event_views(state, context)[-1]
+    view = item_views(state, context)[-1]
     user = view.user
     now = view.count / np.maximum(view.total, 1.0)[user]
     before = view.own / np.maximum(view.past, 1e-9)[user]

@@ -71,6 +71,9 @@ class Context:
     likeness : float64
         How concentrated single users are: the concentration s of the Dirichlet that users' tastes
         are drawn from, by the method of moments.
+    depth : float
+        Items of a category that a user who meets it looks at on one day: one in a basket, several
+        where people browse.
     size : float
         Of the negative binomial of a user's weekly events by which users would be silent for a
         week as often as they are: small where people take holidays from a shop.
@@ -82,13 +85,14 @@ class Context:
     factor: NDArray[np.float64]
     mean: NDArray[np.float64]
     likeness: float
+    depth: float
     size: float
     categories: Mix
     items: Mix
 
     def to_bytes(self) -> bytes:
         """Pack."""
-        facts = {n: getattr(self, n) for n in ("window", "age", "gap", "likeness", "size")}
+        facts = {n: getattr(self, n) for n in ("window", "age", "gap", "likeness", "depth", "size")}
         arrays = {"factor": self.factor, "mean": self.mean}
         for name, mix in (("categories", self.categories), ("items", self.items)):
             arrays |= {f"{name}.{n}": getattr(mix, n) for n in _MIX}
@@ -147,8 +151,8 @@ class Population:
         Windows taken in.
     factor_sum, factor_span : float64[2], float
         Decayed sum of factors and of windows: their ratio is the usual factor.
-    alike, silence : float64[2], float64[1 + S]
-        Decayed sums of `Totals.likeness` and `Totals.silence`.
+    alike, depth, silence : float64[2], float64[2], float64[1 + S]
+        Decayed sums of the same of `Totals`.
     mean : float64[3]
         Decayed sums of events, active days and users seen lately.
     watch : aggregates.Watch
@@ -163,6 +167,7 @@ class Population:
     factor_sum: NDArray[np.float64]
     factor_span: float
     alike: NDArray[np.float64]
+    depth: NDArray[np.float64]
     silence: NDArray[np.float64]
     mean: NDArray[np.float64]
     watch: aggregates.Watch
@@ -181,6 +186,7 @@ class Population:
             factor_sum=np.zeros(2),
             factor_span=0.0,
             alike=np.zeros(2),
+            depth=np.zeros(2),
             silence=np.zeros(1 + SIZES.size),
             mean=np.zeros(3),
             watch=aggregates.Watch.empty(spec.days),
@@ -207,6 +213,7 @@ class Population:
             factor_sum=self.factor_sum * decay + factor,
             factor_span=self.factor_span * decay + 1.0,
             alike=self.alike * decay + totals.likeness / FIXED,
+            depth=self.depth * decay + totals.depth,
             # Where data is missing nobody was silent by choice.
             silence=self.silence * decay + (0.0 if gap else totals.silence / FIXED),
             mean=self.mean * decay + [totals.events, totals.active_days, totals.known],
@@ -219,6 +226,7 @@ class Population:
             factor=moved.factor,
             mean=moved.mean[:2] / max(moved.mean[2], 1.0),
             likeness=_concentration(moved.alike, _share(categories.usual)),
+            depth=float(moved.depth[1] / max(moved.depth[0], 1.0)),
             size=_matching_size(moved.silence),
             categories=mix,
             items=item_mix,
@@ -259,7 +267,7 @@ class Population:
 
 
 _MASSES = ("keys", "ring", "usual")
-_POPULATION = ("factor", "factor_sum", "alike", "silence", "mean")
+_POPULATION = ("factor", "factor_sum", "alike", "depth", "silence", "mean")
 
 
 def _share(mass: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ import numpy as np
 from swerve.domain import binary
 from swerve.domain.pairs import PairTable, Slot, placed
 from swerve.domain.population import RING_WEEKS
-from swerve.domain.totals import WEEKLY_DECAY, Cohort
+from swerve.domain.totals import WEEKLY_DECAY, Cohort, bounded_items
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 RESIDUALS = 16
 FORECASTS = 2
 _RING_TOP = 65_535
-_DAY_TOP = 4  # items of a category that count on one day; a wholesaler's order of 90 says no more
 _BY_USER = ("first", "events", "active", "old", "wary", "hidden", "forecast", "residuals")
 
 
@@ -132,11 +131,7 @@ class ShardState:
                     at[counts.pair_user],
                     counts.pair_category,
                     np.stack(
-                        [
-                            counts.pair_count,
-                            np.minimum(counts.pair_items, _DAY_TOP * counts.pair_count),
-                        ],
-                        axis=1,
+                        [counts.pair_count, bounded_items(counts)], axis=1
                     ),
                 ),
                 (context.categories.keys, context.categories.season),

@@ -24,6 +24,7 @@ _MASS_CAP = 64  # counts of one user in one window that weigh in the shop's mix 
 _SETTLED_WEEKS = 3.0
 _IDLE_WEEKS = 6
 _CAP = 5.0  # a window counts at most as (own level + one event) times this
+_DAY_ITEMS = 4  # of a category that count on one day
 ITEM_USERS = 3  # an item that fewer users touched is no subject
 
 # Sizes of the negative binomial of a user's weekly events that the shop's silence is compared with.
@@ -155,6 +156,8 @@ class Totals:
     likeness : int64[2]
         Pairs of counts of one user in one category, and pairs at all, at a bounded weight: how
         concentrated single users are.
+    depth : int64[2]
+        Days on which a user met a category, and distinct items of it on those days, a day's bounded.
     silence : int64[1 + S]
         Settled users without an event for a week; and how many there would be if weekly events
         were negative binomial of each of `SIZES`, in units of 1/FIXED.
@@ -169,6 +172,7 @@ class Totals:
     mass: NDArray[np.int64]
     bucket_mass: NDArray[np.int64]
     likeness: NDArray[np.int64]
+    depth: NDArray[np.int64]
     silence: NDArray[np.int64]
     products: Tally
     campaigns: Tally
@@ -191,6 +195,7 @@ class Totals:
             mass=mass,
             bucket_mass=np.sum([p.bucket_mass for p in every], axis=0),
             likeness=np.sum([p.likeness for p in every], axis=0),
+            depth=np.sum([p.depth for p in every], axis=0),
             silence=np.sum([p.silence for p in every], axis=0),
             products=_joined([p.products for p in every]),
             campaigns=_joined([p.campaigns for p in every]),
@@ -224,7 +229,7 @@ class Totals:
         )
 
 
-_SUMS = ("cohort", "mass", "bucket_mass", "likeness", "silence")
+_SUMS = ("cohort", "mass", "bucket_mass", "likeness", "depth", "silence")
 
 
 def totals_of(
@@ -266,6 +271,7 @@ def totals_of(
         mass=_bounded_sum(counts.pair_user, which, counts.pair_count, categories.keys.size),
         bucket_mass=_bounded_sum(counts.bucket_user, counts.bucket, counts.bucket_count, BUCKETS),
         likeness=_likeness(counts),
+        depth=np.array([counts.pair_count.sum(), bounded_items(counts).sum()], np.int64),
         silence=_silence(cohort, moved),
         products=products.of_many(item_users),
         campaigns=counts.campaigns,
@@ -280,6 +286,11 @@ def _bounded_sum(
     weight = MASS_UNIT * np.minimum(1.0, _MASS_CAP / np.maximum(all_of_user, 1.0))
     capped = np.rint(weight[user] * count) if user.size else np.empty(0)
     return np.bincount(key, capped, size).astype(np.int64)
+
+
+def bounded_items(counts: WindowCounts) -> NDArray[np.int32]:
+    """Distinct (item, day) of each pair, int32[P]: an order of 90 says no more than one of four."""
+    return np.minimum(counts.pair_items, _DAY_ITEMS * counts.pair_count)
 
 
 def _silence(before: Cohort, after: Cohort) -> NDArray[np.int64]:
