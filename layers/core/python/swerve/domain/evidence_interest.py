@@ -132,12 +132,14 @@ def switches(
         total = _by_user(some, some_starts, some_owners, size)
         shop = _shop_share(mass, usual, found, weeks, (who, key, some), total)
         season = ((mass + _SEASON) / (mass.sum() * mix.usual + _SEASON))[found].astype(np.float32)
-        own = np.float32(prior.own) * past.take(rows) * season.take(key)
-        before = np.float32(prior.own) * _by_user(past, starts, owners, size)
+        # The past in terms of this season: what the shop sells no more is no reason to expect it.
+        past = np.float32(prior.own) * past * season.take(table.key)
+        before = _by_user(past, starts, owners, size)
+        own = past.take(rows)
         same = own + np.float32(prior.pull) * shop
         gain = log_rising_ratio(np.float32(prior.new) * shop, same, some)
         events = total.astype(np.float64)
-        norm = log_rising(before + np.float64(prior.pull), events)
+        norm = log_rising(before.astype(np.float64) + prior.pull, events)
         norm -= log_rising(np.float64(prior.new), events)
         out[weeks] = norm + _by_user(gain, some_starts, some_owners, size)
     return out, total
