@@ -165,7 +165,7 @@ class Parser:
             [found[f"id{place}"] for place in range(query.ids)],
             numbers[record - 1],
         )
-        return self._reader.parsed(fields, rejected, _unescaped if escaped else str)
+        return self._reader.parsed(fields, rejected, _unescaped if escaped else None)
 
     def _plain_lines(self, query: sql.FieldsQuery) -> tuple[bytes, NDArray[np.int64], bool]:
         """Run a query; return lines, bounds of fields, and whether texts are escaped."""

@@ -23,13 +23,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PLAIN_BYTES = 4 << 20  # of fields that numpy reads: small enough for the cache
-PIECE_BYTES = 16 << 20  # of records for the parser: large enough to hide what a query costs
+PIECE_BYTES = 8 << 20  # of records for the parser: large enough to hide what a query costs
 _MAX_EMBEDDED = 100  # physical lines of one quoted record
 _MAX_DEPTH = 1000
 _DEEP_BYTES = 4096  # shorter records cannot be deep enough to matter
 _MAX_UNPAIRED = 10_000  # quotes that open nothing: after so many no pair is looked for
 _SHORTEST_LINE = 16  # bytes a line on average; denser pieces are cut smaller, to bound memory
 _DENSE_BYTES = 2 << 20
+_SAMPLE_BYTES = 1 << 16
+_FEW = 100
 _NEWLINE, _QUOTE = b'\n"'
 _BOM = b"\xef\xbb\xbf"
 
@@ -91,7 +93,7 @@ def split_lines(
             buffer += chunk
         if old_mac:
             buffer = buffer.replace(b"\r", b"\n")
-        dense = buffer.count(b"\n", 0, _DENSE_BYTES) * _SHORTEST_LINE > _DENSE_BYTES
+        dense = chunk.count(b"\n", 0, _SAMPLE_BYTES) * _SHORTEST_LINE > _SAMPLE_BYTES
         if len(buffer) >= (_DENSE_BYTES if dense else enough):
             piece, rest = cutter.cut(bytes(buffer), final=False)
             buffer = bytearray(rest)
@@ -129,21 +131,18 @@ class _Cutter:
         if end == 0:  # one endless line: forget what came, remember that it came
             self.overlong = True
             return Piece(b"", np.empty(0, np.int64), {}), b""
-        data, rest = b"!" * self.overlong + data[:end], data[end:]
-        if b"\r" in data:
-            data = data.replace(b"\r\n", b"\n").replace(b"\r", b" ")
-        while b"\n\n" in data:  # within quotes a name loses nothing: its spaces are folded anyway
-            data = data.replace(b"\n\n", b"\n")
-        marks = np.append(-1, marks_of(data, ord(self.delimiter or "\n")))
-        last = np.flatnonzero(np.frombuffer(data, np.uint8)[marks[1:]] == _NEWLINE) + 1
+        data, rest = data[:end], data[end:]
+        if self.overlong:
+            data = b"!" + data
+        data, marks, last = self._marks(data)
         ends = marks[last]
         starts = np.append(0, ends[:-1] + 1)
         reasons = self._reasons(data, starts, ends)
         joined = np.zeros(ends.size, bool)  # lines that continue the record before them
         quoted = joined
         if self.delimiter and b'"' in data:
-            quotes = np.flatnonzero(np.frombuffer(data, np.uint8) == _QUOTE)
-            count = np.bincount(np.searchsorted(ends, quotes), minlength=ends.size)
+            lines = np.searchsorted(ends, _places(data, _QUOTE))
+            count = np.bincount(lines, minlength=ends.size)
             quoted = count > 0
             open_at = self._join_quoted(data, starts, ends, count, reasons, joined, final=final)
             if open_at is not None:
@@ -174,11 +173,30 @@ class _Cutter:
                 (_lines(data, others, joined, starts, ends), numbers[others & heads])
             )
             self.others_bytes += len(self._others[-1][0])
-        if plain.all() and plain.size:
+        if np.array_equal(last, self.columns * np.arange(1, last.size + 1)):
             bounds = row_bounds(marks, self.columns)
+            bounds = bounds if plain.all() else bounds[plain]
         else:
             bounds = marks[last[plain][:, None] + np.arange(-self.columns, 1)]
         return Piece(data + bytes(WORD), numbers[plain], bad, bounds), rest
+
+    def _marks(self, data: bytes) -> tuple[bytes, NDArray[np.int64], NDArray[np.int64]]:
+        """Text with plain line ends; ends of fields after a -1; where among them lines end."""
+        if b"\r" in data:
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b" ")
+        marks, last = self._found_marks(data)
+        if (np.diff(marks[last]) == 1).any():
+            while b"\n\n" in data:  # within quotes a name loses nothing: spaces are folded anyway
+                data = data.replace(b"\n\n", b"\n")
+            marks, last = self._found_marks(data)
+        return data, marks, last
+
+    def _found_marks(self, data: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        if not self.delimiter:
+            ends = np.flatnonzero(np.frombuffer(data, np.uint8) == _NEWLINE)
+            return np.append(-1, ends), np.arange(1, ends.size + 1)
+        marks = np.append(-1, marks_of(data, ord(self.delimiter)))
+        return marks, np.flatnonzero(np.frombuffer(data, np.uint8)[marks[1:]] == _NEWLINE) + 1
 
     def _reasons(
         self, data: bytes, starts: NDArray[np.int64], ends: NDArray[np.int64]
@@ -272,6 +290,17 @@ def _depth(record: bytes) -> int:
     return int(np.cumsum(steps).max())
 
 
+def _places(data: bytes, byte: int) -> NDArray[np.int64]:
+    """Where a byte is; a search is quicker than a comparison of all where there are few."""
+    if data.count(byte) * _FEW > len(data):
+        return np.flatnonzero(np.frombuffer(data, np.uint8) == byte)
+    found, at = [], data.find(byte)
+    while at >= 0:
+        found.append(at)
+        at = data.find(byte, at + 1)
+    return np.array(found, np.int64)
+
+
 def _lines(
     data: bytes,
     chosen: NDArray[np.bool_],
@@ -284,5 +313,8 @@ def _lines(
         chosen = chosen[np.maximum.accumulate(np.where(joined, 0, np.arange(ends.size)))]
     if chosen.all():
         return data
+    if np.count_nonzero(chosen) * _FEW < chosen.size:
+        bounds = zip(starts[chosen].tolist(), ends[chosen].tolist(), strict=True)
+        return b"".join([data[first : last + 1] for first, last in bounds])
     keep = np.repeat(chosen, ends - starts + 1)
     return np.frombuffer(data, np.uint8)[keep].tobytes()

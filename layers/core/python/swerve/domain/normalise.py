@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -131,6 +132,7 @@ class Normaliser:
         self._too_long = _Growing(0, np.bool_)
         self._tables: list[UserTable] = []
         self._names = {role: _Names() for role in (Role.ITEM, Role.CATEGORY, Role.CAMPAIGN)}
+        self._shown: Counter[RowReason] = Counter()
         self.without_id = 0
 
     def people(self, shard_count: int = 1) -> People:
@@ -269,8 +271,9 @@ class Normaliser:
         for place, reason in enumerate(_REASONS, start=1):
             found = np.flatnonzero(reasons == place)
             rejected.count(reason, found.size)
-            room = SAMPLES - len(rejected.samples.get(reason, ()))
-            rejected.keep(self._bad_rows(parsed, time_ms, reason, found[:room]))
+            shown = found[: SAMPLES - self._shown[reason]]
+            self._shown[reason] += shown.size
+            rejected.keep(self._bad_rows(parsed, time_ms, reason, shown))
 
     def _bad_rows(
         self,

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from swerve.domain.coding import Coder
 from swerve.domain.event import Events
 from swerve.domain.pseudonym import UserTable
 
@@ -33,7 +32,6 @@ _VERSION = 1
 _LEVEL = 1
 _DEFLATE_MARGIN = 1000  # what does not compress grows by 5 bytes for each 16 KB, or 64
 _HEADER = struct.Struct("<3sBIIqHB6B4I")
-_ODD = np.uint64(0x9E3779B97F4A7C15)
 _CODED = ("category", "item", "campaign", "value")
 _NAN = np.array([np.nan], np.float32).view(np.uint32)[0]
 
@@ -205,14 +203,33 @@ def _code(column: NDArray[Any]) -> _Codes:
         column = np.where(np.isnan(column), _NAN, (column + np.float32(0)).view(np.uint32))
     if not (column != column[0]).any():
         return _Codes(column[:1], column[:0], 0)
-    mixed = column.astype(np.uint64) * _ODD  # a bijection: equal codes are equal values
-    codes, first = Coder().codes(mixed ^ (mixed >> np.uint64(29)))
-    order = np.argsort(column[first])
-    zero = int((codes == 0).any())
-    dictionary = np.append(np.zeros(zero, column.dtype), column[first][order])
-    place = np.zeros(order.size + 1, np.min_scalar_type(dictionary.size - 1))
-    place[1 + order] = np.arange(zero, dictionary.size)
-    return _Codes(dictionary, place[codes], place.itemsize)
+    order = _order(column)
+    ordered = column[order]
+    first = np.append(True, ordered[1:] != ordered[:-1])
+    dictionary = ordered[first]
+    codes = np.empty(column.size, np.min_scalar_type(dictionary.size - 1))
+    codes[order] = np.cumsum(first) - 1
+    return _Codes(dictionary, codes, codes.itemsize)
+
+
+def _order(column: NDArray[Any]) -> NDArray[np.intp]:
+    """Order of the values; names are hashes, which their high bits tell apart.
+
+    numpy sorts numbers four times as fast as it finds their order, so the rows travel in the low
+    bits.
+    """
+    bits = np.uint64((column.size - 1).bit_length())
+    high = column.astype(np.uint64)
+    if column.dtype == np.uint64:
+        high >>= bits
+    packed = (high << bits) | np.arange(column.size, dtype=np.uint64)
+    packed.sort()
+    order = (packed & ((np.uint64(1) << bits) - np.uint64(1))).astype(np.intp)
+    packed >>= bits
+    ordered = column[order]
+    if ((packed[1:] == packed[:-1]) & (ordered[1:] != ordered[:-1])).any():
+        return np.argsort(column, kind="stable")
+    return order
 
 
 def _narrow(values: NDArray[Any]) -> tuple[NDArray[Any], int]:

@@ -91,7 +91,7 @@ class Reader:
         self._suffixes = _Memo(self._secret, wall, _suffix_meanings(meanings))
 
     def parsed(
-        self, fields: Fields, rejected: Rejected, spelled: Callable[[str], str] = str
+        self, fields: Fields, rejected: Rejected, spelled: Callable[[str], str] | None = None
     ) -> Parsed:
         """Read some records; `spelled` undoes what was done to texts on the way."""
         rows = fields.number.size
@@ -101,7 +101,9 @@ class Reader:
             if role in fields.texts:
                 column = fields.texts[role]
                 codes[role], fresh = self._coders[role].codes(hashes(column, self._secret))
-                new[role] = [spelled(text) for text in column.take(fresh)]
+                new[role] = list(column.take(fresh))
+                if spelled:
+                    new[role] = [spelled(text) for text in new[role]]
         time_ms, naive = self._read_times(fields.texts[Role.TIME])
         values = fields.texts.get(Role.VALUE)
         value = self._values.of(values) if values else np.full(rows, np.nan, np.float32)

@@ -31,14 +31,16 @@ def identities(parts: Sequence[Texts], salt: str) -> NDArray[np.uint64]:
 
     Every part is preceded by its size, so that no two rows of parts are spelled alike.
     """
-    rows = len(parts[0])
-    found = np.zeros(rows, np.uint64)
+    found = np.zeros(len(parts[0]), np.uint64)
+    complete = np.logical_and.reduce([part.size > 0 for part in parts])
+    if not complete.any():
+        return found
     key = blake2b(salt.encode(), digest_size=16, person=b"swerve-identity").digest()
     keys = np.frombuffer(key, "<u8").astype(np.uint64)
-    for first in range(0, rows, _BLOCK_ROWS):
+    for first in range(0, found.size, _BLOCK_ROWS):
         block = slice(first, first + _BLOCK_ROWS)
         found[block] = _of_block([part.take(block) for part in parts], keys)
-    return found
+    return np.where(complete, np.maximum(found, np.uint64(1)), np.uint64(0))
 
 
 def _of_block(parts: list[Texts], keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -46,9 +48,7 @@ def _of_block(parts: list[Texts], keys: NDArray[np.uint64]) -> NDArray[np.uint64
     state: State = [
         np.full(rows, np.uint64(start) ^ keys[place % 2]) for place, start in enumerate(_START)
     ]
-    complete = np.ones(rows, np.bool_)
     for part in parts:
-        complete &= part.size > 0
         _absorb(state, part.size.astype(np.uint64))
         for chosen, word in part.words():
             if isinstance(chosen, slice):
@@ -61,8 +61,8 @@ def _of_block(parts: list[Texts], keys: NDArray[np.uint64]) -> NDArray[np.uint64
     state[2] ^= np.uint64(0xFF)
     for _ in range(_ROUNDS_LAST):
         _round(state)
-    hashed = state[0] ^ state[1] ^ state[2] ^ state[3]
-    return np.where(complete, np.maximum(hashed, np.uint64(1)), np.uint64(0))
+    hashed: NDArray[np.uint64] = state[0] ^ state[1] ^ state[2] ^ state[3]
+    return hashed
 
 
 def _absorb(state: State, word: NDArray[np.uint64]) -> None:
