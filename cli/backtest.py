@@ -48,6 +48,8 @@ def backtest(
     ] = False,
 ) -> None:
     """Replay a history strictly online and write alerts.jsonl and scores.csv.gz."""
+    # No matrix is large enough for threads, which each process would start when numpy is loaded.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # These take tenths of a second to load, which `--help` need not wait for.
     from swerve.adapters.local_events import read_canonical
     from swerve.adapters.processes import workers

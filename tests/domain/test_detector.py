@@ -15,7 +15,7 @@ from swerve.domain.profile import ShardState
 from swerve.domain.totals import Totals, totals_of
 from swerve.domain.window import WindowSpec
 
-from tests.domain.shop import name, shop
+from tests.domain.shop import FIRST_DAY, name, shop
 
 WEEKLY = WindowSpec(7, "UTC")
 
@@ -133,6 +133,23 @@ def test_changes_are_found_named_and_explained(changed_shop):
         candidate = found[f"u-{name(user):016x}", Head.ENGAGEMENT]
         assert candidate.kind in {Kind.CHURN_RISK, Kind.DROP}
         assert candidate.facts["ratio"] < 0.5
+
+
+def test_told_are_the_week_of_the_change_and_the_mix_since_then(changed_shop):
+    # WHEN: all old interests went in week 20; asked when most of the eight weeks were before it
+    detector = Detector(WEEKLY, Calibration.shipped())
+    everyone = dict.fromkeys(Head, 1.0)
+    steps = list(walk(changed_shop))[23:25]
+    told = [
+        c
+        for context, (state,), (scores,) in steps
+        for c in detector.candidates(state, scores, context, Recalibration.identity(), everyone)
+        if c.head is Head.INTEREST and c.subject in {f"u-{name(user):016x}" for user in range(4)}
+    ]
+    # THEN
+    weeks = [(c.change_window - FIRST_DAY) // 7 for c in told]
+    assert sum(19 <= week <= 21 for week in weeks) >= 6
+    assert all(c.falling[0].now < 0.5 * c.falling[0].before for c in told)
 
 
 def test_a_promotion_for_everybody_is_nobodys_change():

@@ -78,7 +78,7 @@ def test_bytes_and_subsets_and_permutations():
     back = PairTable.from_arrays("x", table.arrays("x", 50))
     assert np.array_equal(back.code, table.code)
     assert np.array_equal(back.recent(), table.recent())
-    some = table.only(np.array([3, 7, 20]), 50)
+    some = table.only(np.array([3, 7, 20]))
     mine = np.isin(table.user, [3, 7, 20])
     assert np.array_equal(some.recent(), table.recent()[mine])
     assert np.array_equal(some.key, table.key[mine])

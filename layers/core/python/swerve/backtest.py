@@ -147,14 +147,22 @@ def _answers(shards: Iterable[Worker]) -> list[Any]:
 
 
 def _population(shards: Sequence[Worker], plan: Plan) -> Iterator[_Step]:
-    """Sum the shards window by window: calendar and cohort factors, aggregate candidates."""
+    """Calendar and cohort factors, and aggregate candidates, from the sums of all shards."""
     population = Population.empty(plan.spec)
-    for window in plan.windows:
-        for shard in shards:
-            shard.ask("totals")
-        totals = Totals.sum(_answers(shards)).of_many(ITEM_USERS)
+    for window, totals in zip(plan.windows, _totals(shards, plan), strict=True):
         population, context, aggregates = population.advance(window, totals)
         yield _Step(context, aggregates)
+
+
+def _totals(shards: Sequence[Worker], plan: Plan) -> Iterator[Totals]:
+    """Sum the shards window by window; they count the next while this one is used."""
+    for place in range(len(plan.windows) + 1):
+        parts = _answers(shards) if place else []
+        if place < len(plan.windows):
+            for shard in shards:
+                shard.ask("totals")
+        if parts:
+            yield Totals.sum(parts).of_many(ITEM_USERS)
 
 
 def _aggregate_decisions(steps: list[_Step], plan: Plan) -> Iterator[tuple[Decision, ...]]:

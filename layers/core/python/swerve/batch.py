@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swerve.domain.dedup import deduplicate, over_cap, thinned
+from swerve.domain.arrange import Arranged, People, arranged
+from swerve.domain.dedup import deduplicate, over_cap
 from swerve.domain.file import FileToRead, Refused
+from swerve.domain.kept import Kept
 from swerve.domain.manifest import DedupRule, Manifest, RowReason
-from swerve.domain.normalise import Keyed, Normaliser
+from swerve.domain.normalise import Normaliser
 from swerve.domain.packing import events_in, pack
 from swerve.domain.rows import Rejected
-from swerve.domain.shard import shard_of
 from swerve.domain.window import DAY_MS
 from swerve.ports import PartialItem
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from swerve.domain.event import Events
     from swerve.domain.file import Shape
-    from swerve.domain.pseudonym import Keyring, UserTable
+    from swerve.domain.pseudonym import Keyring
     from swerve.domain.recognise import Recognised
     from swerve.ports import Files
     from swerve.settings import Settings
@@ -173,12 +174,12 @@ class Batch:
         )
         with self._files.open(file, task.folder, task.lookup) as opened:
             for parsed in opened.pieces():
-                keyed, rejected = self._normaliser.normalise(parsed)
+                kept, rejected = self._normaliser.normalise(parsed)
                 self.rejected.merge(rejected)
-                self._note_times(keyed.events)
-                self._read += len(keyed)
+                self._note_times(kept.time_ms)
+                self._read += len(kept)
                 self._unread += rejected.total
-                self._store.add(keyed)
+                self._store.add(kept, self._normaliser.routing(kept))
                 self._refuse_rubbish()
                 task.checkpoint()
         if self._normaliser.without_id and self.dedup is DedupRule.ID:
@@ -195,14 +196,16 @@ class Batch:
 
     def partials(self, batch_id: str) -> Iterator[PartialItem]:
         """Yield the segments of every (shard, window), the same ones for the same rows."""
-        users = self._normaliser.users()
+        settings = self._settings
+        people = self._normaliser.people(settings.shard_count)
         oldest_ms = self.watermark_ms - self._reach_ms()
         segments: Counter[tuple[int, int]] = Counter()
-        for chunks in self._store.groups():
-            events = self._cleaned(chunks, oldest_ms)
+        for chunks in self._store.groups(settings.shard_count):
+            events, group = self._cleaned(chunks, people, oldest_ms)
             self._task.checkpoint()
-            for shard, window, part in self._cut(events, users):
-                for data in pack(part, users):
+            for shard, window, rows in group.parts():
+                part = events.take(rows)
+                for data in pack(part, people.table, self._files.deflate):
                     number = segments[shard, window]
                     segments[shard, window] += 1
                     yield PartialItem(shard, window, batch_id, number, data, events_in(data))
@@ -217,8 +220,8 @@ class Batch:
         days = max(self._settings.horizon_days, self._settings.retention_days)
         return days * DAY_MS
 
-    def _note_times(self, events: Events) -> None:
-        minutes, counts = np.unique(events.time_ms // _MINUTE_MS, return_counts=True)
+    def _note_times(self, time_ms: NDArray[np.int64]) -> None:
+        minutes, counts = np.unique(time_ms // _MINUTE_MS, return_counts=True)
         self._minutes.update(dict(zip(minutes.tolist(), counts.tolist(), strict=True)))
 
     def _widen(self, time_ms: NDArray[np.int64]) -> None:
@@ -226,65 +229,64 @@ class Batch:
         self.first_ms = min(self.first_ms or first, first)
         self.last_ms = max(self.last_ms, last)
 
-    def _cleaned(self, chunks: Iterable[Keyed], oldest_ms: int) -> Events:
-        ordinal = self._source.dedup is not DedupRule.CONTENT
-        spec, cap = self._settings.windows, self._settings.rate_cap
-        held: list[Keyed] = []
+    def _cleaned(
+        self, chunks: Iterable[Kept], people: People, oldest_ms: int
+    ) -> tuple[Events, Arranged]:
+        """Events of some users in the order of packing, and what groups them."""
+        group = arranged(self._bounded(chunks, people), people, self._settings.windows)
+        events, own = deduplicate(
+            self._normaliser.events(group.kept),
+            group.kept.by_content,
+            ordinal=self._source.dedup is not DedupRule.CONTENT,
+        )
+        self.duplicates += len(own) - int(own.sum())
+        late = own & (events.time_ms < oldest_ms)
+        self.rejected.count(RowReason.BEHIND_HORIZON, int(late.sum()))
+        own &= ~late
+        if not own.all():
+            events, group = events.take(own), group.take(own)
+        beyond = over_cap(events.key, group.visit, self._settings.rate_cap)
+        if beyond is not None:
+            self._over_cap(int(beyond.sum()), np.unique(events.user[beyond]).size)
+            events, group = events.take(~beyond), group.take(~beyond)
+        return events, group
+
+    def _bounded(self, chunks: Iterable[Kept], people: People) -> Kept:
+        """All rows, thinned on the way where they are too many for memory."""
+        held: list[Kept] = []
+        rows = 0
         for chunk in chunks:
             held.append(chunk)
-            before = sum(map(len, held))
-            if before > _MOST_ROWS:
-                keyed, repeated = thinned(Keyed.concatenate(held), spec, cap)
-                held = [keyed]
-                self.duplicates += repeated
-                self._over_cap(before - repeated - len(keyed), 0)
-        keyed = Keyed.concatenate(held)
-        held.clear()
-        if len(keyed) > _MOST_ROWS:
+            rows += len(chunk)
+            if rows > _MOST_ROWS:
+                held = [self._thinned(Kept.concatenate(held), people)]
+                rows = len(held[0])
+        if rows > _MOST_ROWS:
             raise Refused(
                 "too_concentrated",
                 f"More than {_MOST_ROWS:,} rows belong to very few users.",
                 "Split the file by time.",
             )
-        events = deduplicate(keyed, ordinal=ordinal)
-        self.duplicates += len(keyed) - len(events)
-        early = events.time_ms < oldest_ms
-        if early.any():
-            self.rejected.count(RowReason.BEHIND_HORIZON, int(early.sum()))
-            events = events.take(~early)
-        beyond = over_cap(events, spec.window_of(events.time_ms), cap)
-        if beyond.any():
-            self._over_cap(int(beyond.sum()), np.unique(events.user[beyond]).size)
-            events = events.take(~beyond)
-        return events
+        return Kept.concatenate(held)
+
+    def _thinned(self, kept: Kept, people: People) -> Kept:
+        """Drop what cannot be among the events kept in the end.
+
+        What stays of several parts is the same as what stays of the whole: of each user and
+        window the smallest keys up to the cap, with all that are equal in content.
+        """
+        group = arranged(kept, people, self._settings.windows)
+        rows = group.kept
+        same = (rows.key[1:] == rows.key[:-1]) & (rows.time_ms[1:] == rows.time_ms[:-1])
+        same &= (group.visit[1:] == group.visit[:-1]) & ~rows.by_content[1:]
+        once = group.take(np.append(True, ~same))
+        self.duplicates += len(kept) - len(once.kept)
+        beyond = over_cap(once.kept.key, once.visit, self._settings.rate_cap)
+        if beyond is None:
+            return once.kept
+        self._over_cap(int(beyond.sum()), 0)
+        return once.kept.take(~beyond)
 
     def _over_cap(self, rows: int, users: int) -> None:
         self.rejected.count(RowReason.OVER_RATE_CAP, rows)
         self.flags["users_over_rate_cap"] += users
-
-    def _cut(self, events: Events, users: UserTable) -> Iterator[tuple[int, int, Events]]:
-        """Events of each (shard, window), in canonical order."""
-        if not len(events):
-            return
-        starts = np.flatnonzero(np.append(True, events.user[1:] != events.user[:-1]))
-        table = users.of(events.user[starts])
-        shard = np.repeat(
-            shard_of(table.routing, self._settings.shard_count),
-            np.diff(np.append(starts, len(events))),
-        )
-        window = self._settings.windows.window_of(events.time_ms)
-        windows = np.unique(window)
-        place = shard.astype(np.uint32) * np.uint32(windows.size)
-        place += np.searchsorted(windows, window).astype(np.uint32)
-        if int(place.max()) < 1 << 16:  # numpy sorts 16 bits by radix
-            place = place.astype(np.uint16)
-        order = np.argsort(place, kind="stable")
-        events, place = events.take(order), place[order]
-        bounds = np.append(np.flatnonzero(np.append(True, place[1:] != place[:-1])), len(events))
-        for first, last in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-            code = int(place[first])
-            yield (
-                code // windows.size,
-                int(windows[code % windows.size]),
-                events.take(slice(first, last)),
-            )

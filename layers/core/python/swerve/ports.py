@@ -10,9 +10,12 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from swerve.domain.file import FileToRead, Shape
+    from swerve.domain.kept import Kept
     from swerve.domain.manifest import Manifest
-    from swerve.domain.normalise import Keyed
     from swerve.domain.rows import Pieces
 
 
@@ -230,11 +233,11 @@ class Clock(Protocol):
 class RowStore(Protocol):
     """Rows of one file between reading and packing."""
 
-    def add(self, keyed: Keyed) -> None:
-        """Take rows."""
+    def add(self, kept: Kept, routing: NDArray[np.uint32]) -> None:
+        """Take rows, and the routing hash of the user of each."""
         ...
 
-    def groups(self) -> Iterator[Iterator[Keyed]]:
+    def groups(self, shard_count: int) -> Iterator[Iterator[Kept]]:
         """Yield groups of users in chunks, in an order that depends on the rows alone."""
         ...
 
@@ -254,6 +257,10 @@ class Files(Protocol):
 
     def store(self, folder: Path) -> RowStore:
         """Make room for rows between reading and packing."""
+        ...
+
+    def deflate(self, data: bytes) -> bytes:
+        """Compress to a zlib stream."""
         ...
 
 

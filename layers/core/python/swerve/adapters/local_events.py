@@ -12,11 +12,13 @@ import numpy as np
 
 from swerve.adapters.parse import Parser
 from swerve.adapters.sniff import sniff
+from swerve.domain.arrange import by_user
 from swerve.domain.dedup import deduplicate
 from swerve.domain.event import Events
 from swerve.domain.file import FileToRead
+from swerve.domain.kept import Kept
 from swerve.domain.manifest import DedupRule
-from swerve.domain.normalise import Keyed, Normaliser
+from swerve.domain.normalise import Normaliser
 from swerve.domain.pseudonym import Keyring
 from swerve.domain.recognise import recognise
 from swerve.domain.source import Role
@@ -79,9 +81,10 @@ def read_canonical(paths: Sequence[Path], zone: str = "UTC") -> LocalEvents:
     rows = sum(count for _, count in parts)
     events = Events.concatenate([part for part, _ in parts])
     if len(paths) > 1:
-        nothing = np.zeros(len(events), np.uint32)
-        once = Keyed(events, nothing > 0, nothing)
-        events = deduplicate(once, ordinal=False)
+        events, own = deduplicate(
+            events.canonical(), np.zeros(len(events), np.bool_), ordinal=False
+        )
+        events = events.take(own)
     duplicates = rows - len(events)
     return LocalEvents(events, users, names, rows + rejected.total(), duplicates, dict(rejected))
 
@@ -107,18 +110,20 @@ def _events(
         limit_bytes=_NO_LIMIT,
     )
     normaliser = Normaliser(found.source, _OFFLINE_KEYRING, zone, *_ALL_TIMES)
-    parts: list[Keyed] = []
+    parts: list[Kept] = []
+    ids = [""]
     with (
         tempfile.TemporaryDirectory(prefix="swerve-") as folder,
         Parser(file, Path(folder)) as parser,
     ):
         for parsed in parser.pieces():
-            keyed, refused = normaliser.normalise(parsed)
-            parts.append(keyed)
+            kept, refused = normaliser.normalise(parsed)
+            parts.append(kept)
             rejected.update(refused.counts)
-            ids = [text.strip() for text in parsed.texts.get(Role.USER, [])]
-            users.update(zip(_OFFLINE_KEYRING.pseudonyms(ids).users.tolist(), ids, strict=True))
+            ids += [text.strip() for text in parsed.texts.get(Role.USER, [])]
+    users.update(zip(normaliser.pseudonyms.tolist(), ids, strict=True))
     names.update(normaliser.all_names())
-    keyed = Keyed.concatenate(parts)
-    events = deduplicate(keyed, ordinal=found.source.dedup is not DedupRule.CONTENT)
-    return events, len(keyed)
+    kept = by_user(Kept.concatenate(parts), normaliser.people())
+    ordinal = found.source.dedup is not DedupRule.CONTENT
+    events, own = deduplicate(normaliser.events(kept), kept.by_content, ordinal=ordinal)
+    return events if own.all() else events.take(own), len(kept)

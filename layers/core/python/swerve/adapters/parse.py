@@ -1,12 +1,13 @@
-"""DuckDB reads a file piece by piece, and codes the texts of the adapter's fields.
+"""Reads a file piece by piece: plain lines where they lie, all else by way of DuckDB.
 
-One pass a piece: records, order lines, fields as text, a table; then the distinct texts of each
-role get a code (by join, so exact), and numpy receives plain numbers.
+DuckDB turns records of any shape into plain lines of the adapter's fields, and knows what times and
+numbers of unusual spelling mean; numpy reads plain lines (ADR 13).
 """
 
 from __future__ import annotations
 
 import re
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -14,19 +15,23 @@ import numpy as np
 
 from swerve.adapters import sql
 from swerve.adapters.inflate import inflated
-from swerve.adapters.split import Piece, as_lines, split_lines
+from swerve.adapters.json_stream import as_lines
+from swerve.adapters.split import Piece, split_lines
+from swerve.domain.fields import WORD, Texts, fields_of, marks_of, row_bounds
 from swerve.domain.file import Refused
 from swerve.domain.manifest import RowReason
-from swerve.domain.rows import CODED, NO_TIME, SAMPLES, Parsed, Rejected, Rows
+from swerve.domain.reading import Fields, Reader
+from swerve.domain.rows import Parsed, Rejected, Rows
+from swerve.domain.times import whole_numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from swerve.domain.file import FileToRead, Shape
-    from swerve.domain.source import Lookup, Role
+    from swerve.domain.source import Lookup
 
 MAX_ROWS = 100_000_000
 _MEMORY_LIMIT = "400MB"
@@ -53,9 +58,12 @@ class Parser:
     ) -> None:
         self._file, self._folder = file, folder
         self._connection = connect(folder)
-        self._known = dict.fromkeys(CODED, 0)
-        for role in CODED:
-            self._run(f"CREATE TEMP TABLE {role}_codes (text VARCHAR, code UINTEGER)")
+        self._reader = Reader(
+            file.source.time_unit,
+            file.salt,
+            zoned=file.zoned,
+            meanings=_Meanings(self._connection, file.source.time_unit),
+        )
         self._has_lookup = lookup is not None and file.source.lookup is not None
         if lookup is not None and file.source.lookup is not None:
             self._load_lookup(file.source.lookup, *lookup)
@@ -90,20 +98,35 @@ class Parser:
     def _text(self) -> Iterator[Parsed]:
         file = self._file
         chunks = inflated(file.path, file.shape.compression, file.limit_bytes)
-        if file.shape.format == "csv":
-            columns = sql.Columns("csv", file.columns)
-            pieces = split_lines(chunks, file.shape.delimiter, len(file.columns), skip=file.header)
-        else:
-            columns = sql.Columns("json")
+        if file.shape.format != "csv":
             lines = as_lines(chunks) if file.shape.format == "json_stream" else chunks
-            pieces = split_lines(lines)
-        for piece in pieces:
-            yield self._piece(piece, columns)
+            for piece in split_lines(lines):
+                yield self._piece(piece, sql.Columns("json"))
+            return
+        columns = sql.Columns("csv", file.columns)
+        plain = None if self._has_lookup else sql.plain_columns(columns, file.source)
+        for piece in split_lines(
+            chunks, file.shape.delimiter, len(columns.names), skip=file.header
+        ):
+            if piece.bounds is None:
+                yield self._piece(piece, columns)
+            elif plain is None:
+                yield self._piece(piece.copied(), columns)
+            else:
+                yield self._plain(piece, piece.bounds, plain)
+
+    def _plain(self, piece: Piece, bounds: NDArray[np.int64], columns: sql.PlainColumns) -> Parsed:
+        """Read fields where they lie; DuckDB would take most of the time."""
+        found = fields_of(piece.data, bounds, columns.places)
+        texts = {
+            role: reduce(Texts.otherwise, [found[place] for place in places])
+            for role, places in columns.roles.items()
+        }
+        ids = [found[place] for place in columns.ids]
+        return self._reader.parsed(Fields(texts, ids, piece.numbers), _rejected(piece))
 
     def _piece(self, piece: Piece, columns: sql.Columns) -> Parsed:
-        rejected = Rejected()
-        for reason, numbers in piece.bad.items():
-            rejected.add(reason, numbers)
+        rejected = _rejected(piece)
         if not piece.numbers.size:
             return Parsed(Rows.empty(), {}, rejected, {})
         path = self._folder / "piece"
@@ -112,24 +135,63 @@ class Parser:
             scan = sql.scan_csv(str(path), len(columns.names), self._file.shape.delimiter)
         else:
             scan = sql.scan_json(str(path))
-        self._load(scan, columns)
-        numbers = piece.numbers
+        return self._parsed(scan, columns, piece.numbers, rejected)
+
+    def _parsed(
+        self, scan: str, columns: sql.Columns, numbers: NDArray[np.int64], rejected: Rejected
+    ) -> Parsed:
+        """Let DuckDB find the fields of records of any shape, and write them as plain lines."""
+        query = sql.fields_query(scan, columns, self._file.source, lookup=self._has_lookup)
+        data, bounds, escaped = self._plain_lines(query)
         if columns.format == "csv":
             ragged = self._ragged()
             rejected.add(RowReason.RAGGED, numbers[ragged])
             numbers = np.delete(numbers, ragged)
-        read = self._records_read()
+        found = dict(
+            zip(
+                query.columns,
+                fields_of(data, bounds, range(len(query.columns))).values(),
+                strict=True,
+            )
+        )
+        record, _ = whole_numbers(found["number"])
+        read = int(record.max(initial=0))
         if read < numbers.size:  # what the parser was silent about is still an input row
             rejected.add(RowReason.NOT_A_RECORD, numbers[read:])
-        return self._parsed(numbers, rejected)
+        if query.exploded:
+            rejected.count(RowReason.TOO_LONG, int(whole_numbers(found["excess"])[0].sum()))
+        fields = Fields(
+            {role: found[role] for role in query.roles},
+            [found[f"id{place}"] for place in range(query.ids)],
+            numbers[record - 1],
+        )
+        return self._reader.parsed(fields, rejected, _unescaped if escaped else None)
+
+    def _plain_lines(self, query: sql.FieldsQuery) -> tuple[bytes, NDArray[np.int64], bool]:
+        """Run a query; return lines, bounds of fields, and whether texts are escaped."""
+        path = self._folder / "lines"
+        columns = len(query.columns)
+        for escaped in (False, True):
+            rows = self._run(sql.copy(query, str(path), escaped=escaped)).fetchall()[0][0]
+            data = path.read_bytes() + bytes(WORD)
+            marks = np.append(-1, marks_of(data, ord(sql.SEPARATOR)))
+            if marks.size == rows * columns + 1:
+                bounds = row_bounds(marks, columns)
+                if (np.frombuffer(data, np.uint8)[bounds[:, -1]] == ord("\n")).all():
+                    return data, bounds, escaped
+            self._forget_rejects()
+        raise AssertionError("fields hold separators in spite of escapes")
 
     def _ragged(self) -> NDArray[np.int64]:
         found = self._run("SELECT DISTINCT line FROM reject_errors ORDER BY line").fetchnumpy()
         lines = np.asarray(found["line"], np.int64) - 1
         if lines.size:
-            self._run("DELETE FROM reject_errors")
-            self._run("DELETE FROM reject_scans")
+            self._forget_rejects()
         return lines
+
+    def _forget_rejects(self) -> None:
+        self._run("DELETE FROM reject_errors")
+        self._run("DELETE FROM reject_scans")
 
     def _parquet(self) -> Iterator[Parsed]:
         path = str(self._file.path)
@@ -138,8 +200,9 @@ class Parser:
         rows = self._check_size(path)
         for first in range(0, rows, _PARQUET_ROWS):
             last = min(rows, first + _PARQUET_ROWS)
-            self._load(sql.scan_parquet(path, first, last), sql.Columns("parquet", names, types))
-            yield self._parsed(np.arange(first + 1, last + 1), Rejected())
+            scan = sql.scan_parquet(path, first, last)
+            numbers = np.arange(first + 1, last + 1)
+            yield self._parsed(scan, sql.Columns("parquet", names, types), numbers, Rejected())
 
     def _check_size(self, path: str) -> int:
         rows, size = self._run(
@@ -155,71 +218,6 @@ class Parser:
                 "Split the file, or raise MaxObjectMB.",
             )
         return int(rows)
-
-    def _load(self, scan: str, columns: sql.Columns) -> None:
-        file = self._file
-        query = sql.fields_query(
-            scan, columns, file.source, file.salt, zoned=file.zoned, lookup=self._has_lookup
-        )
-        self._roles = query.roles
-        self._run(f"CREATE OR REPLACE TEMP TABLE piece AS {query.sql}")
-
-    def _records_read(self) -> int:
-        return int(self._run("SELECT coalesce(max(number), 0) FROM piece").fetchall()[0][0])
-
-    def _parsed(self, numbers: NDArray[np.int64], rejected: Rejected) -> Parsed:
-        texts = {role: self._new_texts(role) for role in self._roles}
-        codes = [f"coalesce({role}_codes.code, 0)::UINTEGER AS {role}" for role in self._roles]
-        joins = [
-            f" LEFT JOIN {role}_codes ON {role}_codes.text = {role}_text" for role in self._roles
-        ]
-        found = self._run(
-            f"SELECT {', '.join(codes)}, coalesce(time_ms, {NO_TIME}) AS time_ms, naive, value,"
-            f" identity, number, raw_time IS NOT NULL OR isinf(value) AS odd, excess"
-            f" FROM piece{''.join(joins)}"
-        ).fetchnumpy()
-        position = found["number"] - 1
-        excess = found["excess"]
-        if excess.any():
-            rejected.count(RowReason.TOO_LONG, int(excess.sum()))
-        nothing = np.zeros(position.size, np.uint32)
-        rows = Rows(
-            user=found.get("user", nothing),
-            event=found.get("event", nothing),
-            item=found.get("item", nothing),
-            category=found.get("category", nothing),
-            campaign=found.get("campaign", nothing),
-            time_ms=found["time_ms"],
-            naive=found["naive"],
-            value=found["value"],
-            identity=found["identity"],
-            number=numbers[position],
-        )
-        raw = self._raw(numbers) if found["odd"].any() else {}
-        return Parsed(rows, texts, rejected, raw)
-
-    def _raw(self, numbers: NDArray[np.int64]) -> Mapping[int, tuple[str, str]]:
-        """Texts of unreadable times and values, by record number."""
-        shown = self._run(
-            f"SELECT number, left(raw_time, {_SHOWN_TEXT}), left(raw_value, {_SHOWN_TEXT})"
-            " FROM piece WHERE raw_time IS NOT NULL OR raw_value IS NOT NULL"
-            f" ORDER BY number LIMIT {2 * SAMPLES}"
-        ).fetchall()
-        return {int(numbers[n - 1]): (time or "", value or "") for n, time, value in shown}
-
-    def _new_texts(self, role: Role) -> list[str]:
-        known = self._known[role]
-        self._run(
-            f"INSERT INTO {role}_codes SELECT text, {known} + row_number() OVER () FROM"
-            f" (SELECT DISTINCT {role}_text AS text FROM piece WHERE {role}_text IS NOT NULL)"
-            f" ANTI JOIN {role}_codes USING (text)"
-        )
-        found: dict[str, Any] = self._run(
-            f"SELECT text FROM {role}_codes WHERE code > {known} ORDER BY code"
-        ).fetchnumpy()
-        texts: list[str] = found["text"].tolist()
-        self._known[role] = known + len(texts)
-        return texts
 
     def _load_lookup(self, rule: Lookup, path: Path, shape: Shape) -> None:
         scan, columns = self._scan_lookup(path, shape)
@@ -250,6 +248,37 @@ class Parser:
             f"{sql.scan_csv(str(plain), len(shape.fields), shape.delimiter)} OFFSET 1",
             sql.Columns("csv", shape.fields),
         )
+
+
+class _Meanings:
+    """DuckDB reads times and numbers of every spelling."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, time_unit: str) -> None:
+        self._connection, self._time_unit = connection, time_unit
+
+    def times(self, texts: list[str]) -> NDArray[np.int64]:
+        found = self._of(sql.times(self._time_unit, "$1"), texts)
+        return np.column_stack([found["ms"], found["naive"].astype(np.int64)])
+
+    def values(self, texts: list[str]) -> NDArray[np.float32]:
+        return self._of(sql.values("$1"), texts)["value"]
+
+    def _of(self, query: str, texts: list[str]) -> dict[str, NDArray[Any]]:
+        joined = sql.SEPARATOR.join(text.replace(sql.SEPARATOR, "?") for text in texts)
+        return self._connection.execute(query, [joined]).fetchnumpy()
+
+
+def _rejected(piece: Piece) -> Rejected:
+    rejected = Rejected()
+    for reason, numbers in piece.bad.items():
+        rejected.add(reason, numbers)
+    return rejected
+
+
+def _unescaped(text: str) -> str:
+    for plain, spelled in reversed(sql.ESCAPES):
+        text = text.replace(spelled, plain)
+    return text
 
 
 def connect(folder: Path) -> duckdb.DuckDBPyConnection:

@@ -2,91 +2,96 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swerve.domain.event import COLUMN_TYPES, Events
-from swerve.domain.normalise import Keyed
+from swerve.domain.kept import KEPT_TYPES, Kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-MEMORY_ROWS = 1_500_000
+    from numpy.typing import NDArray
+
+MEMORY_ROWS = 6_000_000  # 38 bytes each
+_GROUP_ROWS = 100_000  # fewer are not worth a group: numpy's calls would take the time
+_MOST_GROUP_ROWS = 1_500_000
 _PARTITION_BITS = 6
+_PARTITIONS = 1 << _PARTITION_BITS
 _SHIFT = np.uint32(32 - _PARTITION_BITS)
 
 
 class RowStore:
     """Collects rows, and gives them back in groups of whole users, ordered by routing hash.
 
-    Up to `MEMORY_ROWS` stay in memory; more go to one file for each of 64 ranges of the routing
-    hash, so that memory is bounded whatever the size of the upload.
+    They are kept in 64 ranges of the routing hash; where there are more than `MEMORY_ROWS`, each
+    range goes to a file, so that memory is bounded whatever the size of the upload.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._held: list[Keyed] = []
+        self._held: list[list[Kept]] = [[] for _ in range(_PARTITIONS)]
         self._held_rows = 0
-        self._blocks: dict[int, list[int]] = {}
-        self.rows = 0
+        self._rows = [0] * _PARTITIONS
+        self._blocks: list[list[int]] = [[] for _ in range(_PARTITIONS)]
 
-    def add(self, keyed: Keyed) -> None:
-        """Take rows."""
-        self._held.append(keyed)
-        self._held_rows += len(keyed)
-        self.rows += len(keyed)
+    def add(self, kept: Kept, routing: NDArray[np.uint32]) -> None:
+        """Take rows, and the routing hash of the user of each."""
+        partition = (routing >> _SHIFT).astype(np.uint8)
+        ordered = kept.take(np.argsort(partition, kind="stable"))
+        last = 0
+        for place, rows in enumerate(np.bincount(partition, minlength=_PARTITIONS).tolist()):
+            if rows:
+                self._held[place].append(ordered.take(slice(last, last + rows)))
+                self._rows[place] += rows
+                last += rows
+        self._held_rows += len(kept)
         if self._held_rows > MEMORY_ROWS:
             self._spill()
 
-    def groups(self) -> Iterator[Iterator[Keyed]]:
-        """Yield groups of about `MEMORY_ROWS`, each in chunks; a user is in one group only."""
-        if not self._blocks:
-            if self._held:
-                yield iter([Keyed.concatenate(self._held)])
-            return
-        self._spill()
+    def groups(self, shard_count: int) -> Iterator[Iterator[Kept]]:
+        """Yield groups in chunks; a user is in one group only, and a shard where it fits."""
+        partitions_of_shard = max(1, _PARTITIONS // shard_count)
         group: list[int] = []
         rows = 0
-        for partition in sorted(self._blocks):
-            more = sum(self._blocks[partition])
-            if group and rows + more > MEMORY_ROWS:
+        for place, more in enumerate(self._rows):
+            whole = place % partitions_of_shard == 0 and rows >= _GROUP_ROWS
+            if group and (whole or rows + more > _MOST_GROUP_ROWS):
                 yield self._chunks(group)
                 group, rows = [], 0
-            group.append(partition)
-            rows += more
-        yield self._chunks(group)
+            if more:
+                group.append(place)
+                rows += more
+        if group:
+            yield self._chunks(group)
 
     def _spill(self) -> None:
-        for keyed in self._held:
-            partition = (keyed.routing >> _SHIFT).astype(np.uint8)
-            order = np.argsort(partition, kind="stable")
-            ordered = keyed.take(order)
-            bounds = np.searchsorted(partition[order], np.arange((1 << _PARTITION_BITS) + 1))
-            for place in np.flatnonzero(np.diff(bounds)).tolist():
-                self._write(place, ordered.take(slice(bounds[place], bounds[place + 1])))
-        self._held = []
+        for place, parts in enumerate(self._held):
+            if parts:
+                self._write(place, Kept.concatenate(parts))
+        self._held = [[] for _ in range(_PARTITIONS)]
         self._held_rows = 0
 
-    def _write(self, partition: int, keyed: Keyed) -> None:
-        self._blocks.setdefault(partition, []).append(len(keyed))
-        with self._path(partition).open("ab") as file:
-            for field in fields(Events):
-                np.ascontiguousarray(getattr(keyed.events, field.name)).tofile(file)
-            keyed.by_content.tofile(file)
-            keyed.routing.tofile(file)
+    def _write(self, place: int, kept: Kept) -> None:
+        self._blocks[place].append(len(kept))
+        with self._path(place).open("ab") as file:
+            for name in KEPT_TYPES:
+                np.ascontiguousarray(getattr(kept, name)).tofile(file)
 
-    def _chunks(self, partitions: list[int]) -> Iterator[Keyed]:
-        for partition in partitions:
-            with self._path(partition).open("rb") as file:
-                for rows in self._blocks[partition]:
-                    columns = {
-                        name: np.fromfile(file, kind, rows) for name, kind in COLUMN_TYPES.items()
-                    }
-                    by_content = np.fromfile(file, np.bool_, rows)
-                    yield Keyed(Events(**columns), by_content, np.fromfile(file, np.uint32, rows))
+    def _chunks(self, group: list[int]) -> Iterator[Kept]:
+        for place in group:
+            if self._blocks[place]:
+                with self._path(place).open("rb") as file:
+                    for rows in self._blocks[place]:
+                        yield Kept(
+                            **{
+                                name: np.fromfile(file, kind, rows)
+                                for name, kind in KEPT_TYPES.items()
+                            }
+                        )
+            yield from self._held[place]
+            self._held[place] = []
 
-    def _path(self, partition: int) -> Path:
-        return self._folder / f"rows-{partition:02d}"
+    def _path(self, place: int) -> Path:
+        return self._folder / f"rows-{place:02d}"

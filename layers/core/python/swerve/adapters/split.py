@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swerve.domain.file import MAX_RECORD_BYTES, Refused
+from swerve.domain.fields import WORD, marks_of, row_bounds
+from swerve.domain.file import MAX_RECORD_BYTES
 from swerve.domain.manifest import RowReason
 
 if TYPE_CHECKING:
@@ -21,35 +22,54 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-PIECE_BYTES = 32 << 20
+PLAIN_BYTES = 4 << 20  # of fields that numpy reads: small enough for the cache
+PIECE_BYTES = 8 << 20  # of records for the parser: large enough to hide what a query costs
 _MAX_EMBEDDED = 100  # physical lines of one quoted record
 _MAX_DEPTH = 1000
 _DEEP_BYTES = 4096  # shorter records cannot be deep enough to matter
-_MAX_RESYNCS = 1000
 _MAX_UNPAIRED = 10_000  # quotes that open nothing: after so many no pair is looked for
 _SHORTEST_LINE = 16  # bytes a line on average; denser pieces are cut smaller, to bound memory
 _DENSE_BYTES = 2 << 20
-_NEWLINE, _QUOTE, _BACKSLASH, _OPEN, _CLOSE = b'\n"\\{}'
+_SAMPLE_BYTES = 1 << 16
+_FEW = 100
+_NEWLINE, _QUOTE = b'\n"'
 _BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Whole records, one a line (quoted CSV fields may hold newlines), no blank lines.
+    """Whole records.
 
     Attributes
     ----------
     data : bytes
-        Ends with a newline, or is empty.
+        One record a line, no blank lines (quoted CSV fields may hold newlines); with `bounds`,
+        any text, and `WORD` bytes more.
     numbers : int64[records]
         Numbers of the records in the file, from 1, the header not counted.
     bad : mapping of RowReason to int64[...]
         Numbers of records that were taken out.
+    bounds : int64[records, columns + 1], optional
+        Of plain records, which have the right number of fields and no quote: the byte before the
+        first field, then the bytes after each field.
     """
 
     data: bytes
     numbers: NDArray[np.int64]
     bad: Mapping[RowReason, NDArray[np.int64]]
+    bounds: NDArray[np.int64] | None = None
+
+    def copied(self) -> Piece:
+        """Return the records of a piece with bounds, one a line."""
+        if self.bounds is None:
+            return self
+        size = self.bounds[:, -1] - self.bounds[:, 0]
+        steps = np.zeros(len(self.data) + 1, np.int8)
+        steps[self.bounds[:, 0] + 1] += 1
+        steps[self.bounds[:, -1] + 1] -= 1
+        keep = np.cumsum(steps[:-1], dtype=np.int8) > 0
+        data = np.frombuffer(self.data, np.uint8)[keep].tobytes() if size.size else b""
+        return Piece(data, self.numbers, self.bad)
 
 
 def split_lines(
@@ -60,6 +80,7 @@ def split_lines(
     With `skip`, the first record is the header: neither counted nor returned.
     """
     cutter = _Cutter(delimiter, columns, skip)
+    enough = PLAIN_BYTES if delimiter else PIECE_BYTES
     buffer = bytearray()
     first = True
     old_mac = False
@@ -72,15 +93,19 @@ def split_lines(
             buffer += chunk
         if old_mac:
             buffer = buffer.replace(b"\r", b"\n")
-        dense = buffer.count(b"\n", 0, _DENSE_BYTES) * _SHORTEST_LINE > _DENSE_BYTES
-        if len(buffer) >= (_DENSE_BYTES if dense else PIECE_BYTES):
+        dense = chunk.count(b"\n", 0, _SAMPLE_BYTES) * _SHORTEST_LINE > _SAMPLE_BYTES
+        if len(buffer) >= (_DENSE_BYTES if dense else enough):
             piece, rest = cutter.cut(bytes(buffer), final=False)
             buffer = bytearray(rest)
             yield piece
+            if cutter.others_bytes > PIECE_BYTES:
+                yield cutter.others()
     if buffer or cutter.overlong:
         ended = buffer if buffer.endswith(b"\n") else buffer + b"\n"
         piece, _ = cutter.cut(bytes(ended), final=True)
         yield piece
+    if cutter.others_bytes:
+        yield cutter.others()
 
 
 class _Cutter:
@@ -90,6 +115,15 @@ class _Cutter:
         self.skip = skip
         self.seen = 0
         self.overlong = False
+        self.others_bytes = 0
+        self._others: list[tuple[bytes, NDArray[np.int64]]] = []
+
+    def others(self) -> Piece:
+        """Return the records that are not plain, of all that was cut since the last call."""
+        data = b"".join(data for data, _ in self._others)
+        numbers = np.concatenate([numbers for _, numbers in self._others])
+        self._others, self.others_bytes = [], 0
+        return Piece(data, numbers, {})
 
     def cut(self, data: bytes, *, final: bool) -> tuple[Piece, bytes]:
         """Return the whole records of `data`, and the rest that belongs to the next piece."""
@@ -97,32 +131,25 @@ class _Cutter:
         if end == 0:  # one endless line: forget what came, remember that it came
             self.overlong = True
             return Piece(b"", np.empty(0, np.int64), {}), b""
-        data, rest = b"!" * self.overlong + data[:end], data[end:]
-        if b"\r" in data:
-            data = data.replace(b"\r\n", b"\n").replace(b"\r", b" ")
-        while b"\n\n" in data:  # within quotes a name loses nothing: its spaces are folded anyway
-            data = data.replace(b"\n\n", b"\n")
-        ends = np.flatnonzero(np.frombuffer(data, np.uint8) == _NEWLINE)
+        data, rest = data[:end], data[end:]
+        if self.overlong:
+            data = b"!" + data
+        data, marks, last = self._marks(data)
+        ends = marks[last]
         starts = np.append(0, ends[:-1] + 1)
         reasons = self._reasons(data, starts, ends)
         joined = np.zeros(ends.size, bool)  # lines that continue the record before them
+        quoted = joined
         if self.delimiter and b'"' in data:
-            open_at = self._join_quoted(data, starts, ends, reasons, joined, final=final)
+            lines = np.searchsorted(ends, _places(data, _QUOTE))
+            count = np.bincount(lines, minlength=ends.size)
+            quoted = count > 0
+            open_at = self._join_quoted(data, starts, ends, count, reasons, joined, final=final)
             if open_at is not None:
                 rest = data[starts[open_at] :] + rest
-                keep = slice(0, open_at)
-                data, ends, starts = data[: starts[open_at]], ends[keep], starts[keep]
-                reasons, joined = reasons[keep], joined[keep]
-        return self._piece(data, starts, ends, reasons, joined), rest
-
-    def _piece(
-        self,
-        data: bytes,
-        starts: NDArray[np.int64],
-        ends: NDArray[np.int64],
-        reasons: NDArray[np.uint8],
-        joined: NDArray[np.bool_],
-    ) -> Piece:
+                data = data[: starts[open_at]]
+                last, ends, starts = last[:open_at], ends[:open_at], starts[:open_at]
+                reasons, joined, quoted = reasons[:open_at], joined[:open_at], quoted[:open_at]
         heads = ~joined
         reasons[heads & (ends == starts)] = _BLANK
         if self.skip and (reasons != _BLANK).any():
@@ -131,19 +158,45 @@ class _Cutter:
         records = heads & (reasons != _BLANK)
         numbers = self.seen + np.cumsum(records)
         self.seen = int(numbers[-1]) if numbers.size else self.seen
-        if reasons.any() and not reasons[1:].any() and not joined[1:2].any():
-            data = data[int(ends[0]) + 1 :]
-        elif reasons.any():
-            # A joined line shares the fate of its record.
-            record = np.maximum.accumulate(np.where(joined, 0, np.arange(ends.size)))
-            keep = np.repeat(reasons[record] == 0, ends - starts + 1)
-            data = np.frombuffer(data, np.uint8)[keep].tobytes()
         bad = {
             reason: numbers[heads & (reasons == code)]
             for code, reason in _REASONS.items()
             if (reasons == code).any()
         }
-        return Piece(data, numbers[records & (reasons == 0)], bad)
+        good = reasons == 0
+        if not self.delimiter:
+            return Piece(_lines(data, good, joined, starts, ends), numbers[good], bad), rest
+        plain = good & heads & ~quoted & (np.diff(last, prepend=0) == self.columns)
+        others = good & ~plain
+        if others.any():
+            self._others.append(
+                (_lines(data, others, joined, starts, ends), numbers[others & heads])
+            )
+            self.others_bytes += len(self._others[-1][0])
+        if np.array_equal(last, self.columns * np.arange(1, last.size + 1)):
+            bounds = row_bounds(marks, self.columns)
+            bounds = bounds if plain.all() else bounds[plain]
+        else:
+            bounds = marks[last[plain][:, None] + np.arange(-self.columns, 1)]
+        return Piece(data + bytes(WORD), numbers[plain], bad, bounds), rest
+
+    def _marks(self, data: bytes) -> tuple[bytes, NDArray[np.int64], NDArray[np.int64]]:
+        """Text with plain line ends; ends of fields after a -1; where among them lines end."""
+        if b"\r" in data:
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b" ")
+        marks, last = self._found_marks(data)
+        if (np.diff(marks[last]) == 1).any():
+            while b"\n\n" in data:  # within quotes a name loses nothing: spaces are folded anyway
+                data = data.replace(b"\n\n", b"\n")
+            marks, last = self._found_marks(data)
+        return data, marks, last
+
+    def _found_marks(self, data: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        if not self.delimiter:
+            ends = np.flatnonzero(np.frombuffer(data, np.uint8) == _NEWLINE)
+            return np.append(-1, ends), np.arange(1, ends.size + 1)
+        marks = np.append(-1, marks_of(data, ord(self.delimiter)))
+        return marks, np.flatnonzero(np.frombuffer(data, np.uint8)[marks[1:]] == _NEWLINE) + 1
 
     def _reasons(
         self, data: bytes, starts: NDArray[np.int64], ends: NDArray[np.int64]
@@ -172,6 +225,7 @@ class _Cutter:
         data: bytes,
         starts: NDArray[np.int64],
         ends: NDArray[np.int64],
+        quotes: NDArray[np.int64],
         reasons: NDArray[np.uint8],
         joined: NDArray[np.bool_],
         *,
@@ -183,8 +237,7 @@ class _Cutter:
         only if together they have the right number of fields; else the first is ragged alone and
         the lines after it are saved (DuckDB would let an unclosed quote swallow them).
         """
-        quotes = np.flatnonzero(np.frombuffer(data, np.uint8) == _QUOTE)
-        odd = np.flatnonzero(np.bincount(np.searchsorted(ends, quotes), minlength=ends.size) & 1)
+        odd = np.flatnonzero(quotes & 1)
         odd = odd[reasons[odd] == 0]
         lines: list[int] = odd.tolist()
         at = unpaired = 0
@@ -237,108 +290,31 @@ def _depth(record: bytes) -> int:
     return int(np.cumsum(steps).max())
 
 
-def as_lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Turn a JSON array, concatenated or pretty-printed JSON objects into JSON Lines.
-
-    Splitting at `}{` alone broke every record that has it inside a text (measured); so braces are
-    matched outside of texts. What lies between objects and is no punctuation becomes a line of
-    its own, for the parser to refuse and count.
-    """
-    buffer = b""
-    lost = False  # inside a record too long to keep, until something looks like the next one
-    resyncs = 0
-    for chunk in _larger(chunks):
-        if lost:
-            cut = _resync(chunk)
-            lost, buffer = cut == len(chunk), chunk[cut:]
-        else:
-            buffer += chunk
-        lines, buffer = _objects(buffer)
-        while len(buffer) > MAX_RECORD_BYTES:
-            cut = _resync(buffer)
-            lost = cut == len(buffer)
-            lines.append(b"!" * (MAX_RECORD_BYTES + 1))
-            more, buffer = _objects(buffer[cut:])
-            lines += more
-            resyncs += 1
-            if resyncs > _MAX_RESYNCS:
-                raise _broken()
-        yield _joined(lines)
-    while buffer.strip(_BETWEEN):
-        lines, buffer = _objects(buffer[_resync(buffer) :])
-        yield _joined([b"!", *lines])
-        resyncs += 1
-        if resyncs > _MAX_RESYNCS:
-            raise _broken()
+def _places(data: bytes, byte: int) -> NDArray[np.int64]:
+    """Where a byte is; a search is quicker than a comparison of all where there are few."""
+    if data.count(byte) * _FEW > len(data):
+        return np.flatnonzero(np.frombuffer(data, np.uint8) == byte)
+    found, at = [], data.find(byte)
+    while at >= 0:
+        found.append(at)
+        at = data.find(byte, at + 1)
+    return np.array(found, np.int64)
 
 
-def _broken() -> Refused:
-    return Refused(
-        "broken_json",
-        "The JSON is broken in more than a thousand places.",
-        "Export JSON Lines: one object a line.",
-    )
-
-
-_BETWEEN = b" \t\r\n,[]"
-_SEVERAL_BYTES = 4 << 20
-
-
-def _larger(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    pending = bytearray()
-    for chunk in chunks:
-        pending += chunk
-        if len(pending) >= _SEVERAL_BYTES:
-            yield bytes(pending)
-            pending.clear()
-    yield bytes(pending)
-
-
-def _resync(buffer: bytes) -> int:
-    """Where the next record may start, after one that does not end."""
-    marks = (b"\n{", b"}{"), (b",{",)  # the last one also stands inside of records
-    for group in marks:
-        if found := [at + 1 for mark in group if (at := buffer.find(mark, 1)) >= 0]:
-            return min(found)
-    return len(buffer)
-
-
-def _joined(lines: list[bytes]) -> bytes:
-    clean = [line.replace(b"\n", b" ").replace(b"\r", b" ") for line in lines]
-    return b"".join(line + b"\n" for line in clean)
-
-
-def _objects(buffer: bytes) -> tuple[list[bytes], bytes]:
-    """Top-level objects of the buffer, and the rest that is not complete."""
-    text = np.frombuffer(buffer, np.uint8)
-    quotes = _real_quotes(text)
-    braces = np.flatnonzero((text == _OPEN) | (text == _CLOSE))
-    braces = braces[np.searchsorted(quotes, braces) % 2 == 0]
-    depth = np.cumsum(np.where(text[braces] == _OPEN, 1, -1))
-    floor = np.minimum.accumulate(np.minimum(depth, 0))
-    stray = np.diff(floor, prepend=0) < 0  # closes what was never opened
-    braces, depth = braces[~stray], (depth - floor)[~stray]
-    lasts = braces[depth == 0]
-    if not lasts.size:
-        return [], buffer
-    opens = braces[np.append(True, depth[:-1] == 0)[: braces.size]]
-    lines: list[bytes] = []
-    at = 0
-    for first, last in zip(opens.tolist(), lasts.tolist(), strict=False):
-        if gap := buffer[at:first].strip(_BETWEEN):
-            lines.append(gap)
-        lines.append(buffer[first : last + 1])
-        at = last + 1
-    return lines, buffer[at:].lstrip(_BETWEEN)
-
-
-def _real_quotes(text: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Quotes that open or close a text: those after an even run of backslashes."""
-    quotes = np.flatnonzero(text == _QUOTE)
-    doubtful = quotes[(quotes > 0) & (text[quotes - 1] == _BACKSLASH)]
-    if not doubtful.size:
-        return quotes
-    others = np.flatnonzero(text != _BACKSLASH)
-    before = np.searchsorted(others, doubtful) - 1
-    run = doubtful - 1 - np.where(before >= 0, others[before], -1)
-    return np.setdiff1d(quotes, doubtful[run % 2 == 1], assume_unique=True)
+def _lines(
+    data: bytes,
+    chosen: NDArray[np.bool_],
+    joined: NDArray[np.bool_],
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+) -> bytes:
+    """Copy the chosen records; a joined line shares the fate of its record."""
+    if joined.any():
+        chosen = chosen[np.maximum.accumulate(np.where(joined, 0, np.arange(ends.size)))]
+    if chosen.all():
+        return data
+    if np.count_nonzero(chosen) * _FEW < chosen.size:
+        bounds = zip(starts[chosen].tolist(), ends[chosen].tolist(), strict=True)
+        return b"".join([data[first : last + 1] for first, last in bounds])
+    keep = np.repeat(chosen, ends - starts + 1)
+    return np.frombuffer(data, np.uint8)[keep].tobytes()

@@ -1,15 +1,21 @@
-"""The one query that finds an adapter's fields in the records of a piece."""
+"""The one query that finds an adapter's fields in records of any shape, and writes plain lines."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from swerve.domain.rows import CODED
+from swerve.domain.rows import NO_TIME
 from swerve.domain.source import LINE, Alternative, Explode, Lookup, Role, Source
+from swerve.domain.times import EARLIEST_MS, LATEST_MS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MAX_LINES = 1000  # order lines of one record
 _NESTED = ("STRUCT", "MAP", "JSON")
-_SEPARATOR = "chr(31)"
+SEPARATOR = "\x1f"
+ESCAPES = (("\x1b", "\x1b0"), ("\x1f", "\x1b1"), ("\n", "\x1b2"))
 _NUMBER = "try_cast(time_text AS DOUBLE)"
 # The unit of an epoch is told by its size: no two overlap for the years 2001 to 2100.
 _EPOCH_MS = {
@@ -22,8 +28,6 @@ _EPOCH_MS = {
     "us": f"{_NUMBER} / 1e3",
     "ns": f"{_NUMBER} / 1e6",
 }
-_EARLIEST_MS = 631_152_000_000  # 1990: before it lies a wrong unit, or a zero
-_LATEST_MS = 4_200_000_000_000
 _ZONED = "[0-9]:[0-9]{2}.*([A-Za-z]|[+-][0-9]{2}(:?[0-9]{2})?)$"
 
 
@@ -45,10 +49,29 @@ class Columns:
 
 @dataclass(frozen=True, slots=True)
 class FieldsQuery:
-    """SQL that gives one row an order line, and the roles that have a `<role>_text` in it."""
+    """SQL that gives one row an order line, all of it text.
+
+    Attributes
+    ----------
+    roles : tuple of Role
+        That have a column.
+    ids : int
+        Columns with the parts of the event id.
+    exploded : bool
+        There are order lines: columns `position` and `excess`.
+    """
 
     sql: str
     roles: tuple[Role, ...]
+    ids: int
+    exploded: bool
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns in their order."""
+        lines = ("position", "excess") if self.exploded else ()
+        ids = tuple(f"id{place}" for place in range(self.ids))
+        return ("number", *lines, *ids, *self.roles)
 
 
 def scan_csv(path: str, columns: int, delimiter: str) -> str:
@@ -91,9 +114,47 @@ def time_ms_of(text: str, unit: str) -> str:
     )
 
 
-def fields_query(
-    scan: str, columns: Columns, source: Source, salt: str, *, zoned: bool, lookup: bool
-) -> FieldsQuery:
+def copy(query: FieldsQuery, path: str, *, escaped: bool) -> str:
+    """SQL that writes the rows as plain lines, fields separated by `SEPARATOR`.
+
+    With `escaped`, texts that hold a separator or a newline are spelled so that they do not.
+    """
+    columns = [f'"{name}"' for name in query.columns]
+    if escaped:
+        for text, spelled in ESCAPES:
+            columns = [
+                f"replace({column}::VARCHAR, chr({ord(text)}), {literal(spelled)})"
+                for column in columns
+            ]
+    return (
+        f"COPY (SELECT {', '.join(columns)} FROM ({query.sql})) TO {literal(path)}"
+        f" (FORMAT csv, HEADER false, DELIMITER {literal(SEPARATOR)}, QUOTE '', ESCAPE '',"
+        " NULLSTR '', COMPRESSION 'none')"
+    )
+
+
+def times(unit: str, texts: str) -> str:
+    """SQL that reads times from a list of texts joined by `SEPARATOR`."""
+    return (
+        f"SELECT CASE WHEN ms BETWEEN {EARLIEST_MS} AND {LATEST_MS} THEN ms ELSE {NO_TIME} END"
+        " AS ms, contains(text, '-') AND NOT"
+        f" regexp_matches(text, '{_ZONED}') AS naive"
+        f" FROM (SELECT text, {time_ms_of('text', unit)} AS ms FROM ({_listed(texts)}))"
+    )
+
+
+def values(texts: str) -> str:
+    """SQL that reads numbers from a list of texts joined by `SEPARATOR`; infinite for others."""
+    return (
+        f"SELECT coalesce(try_cast(text AS FLOAT), 'inf'::FLOAT) AS value FROM ({_listed(texts)})"
+    )
+
+
+def _listed(texts: str) -> str:
+    return f"SELECT unnest(string_split({texts}, {literal(SEPARATOR)})) AS text"
+
+
+def fields_query(scan: str, columns: Columns, source: Source, *, lookup: bool) -> FieldsQuery:
     """Build the query.
 
     Parameters
@@ -102,52 +163,39 @@ def fields_query(
         Gives the records.
     columns : Columns
         What `scan` gives.
-    salt : str
-        Prefix of event ids before they are hashed.
-    zoned : bool
-        Times without a zone must be told from others, as the default zone is not UTC.
     lookup : bool
         There is a table `lookup(key, since_ms, category)` to join.
     """
     fields = _Fields(columns)
-    texts = {role: fields.role(source, role) for role in Role}
-    parts = [fields.path(path) for path in source.event_id]
     lists = [text for rule in source.explode if (text := fields.lines(rule))]
+    fields.exploded = bool(lists)
+    texts = {role: text for role in Role if (text := fields.role(source, role))}
+    parts = [fields.path(path) for path in source.event_id]
+    ids = [part for part in parts if part]
+    if len(ids) < len(parts):
+        ids = []
     table = f"SELECT {fields.found()} row_number() OVER () AS number FROM ({scan})"
     table = _exploded(table, lists)
-    named = ", ".join(f"{text or 'NULL::VARCHAR'} AS {role}_text" for role, text in texts.items())
-    identity = _identity(parts, salt, numbered=bool(lists))
-    table = (
-        f"SELECT number, {_excess(lists)} AS excess, {identity} AS identity, {named} FROM ({table})"
-    )
-    table = f"SELECT *, {time_ms_of('time_text', source.time_unit)} AS read_ms FROM ({table})"
-    table = (
-        f"SELECT *, CASE WHEN read_ms BETWEEN {_EARLIEST_MS} AND {_LATEST_MS}"
-        " THEN read_ms END AS time_ms,"
-        f" try_cast(value_text AS FLOAT) AS read_value FROM ({table})"
-    )
-    roles = [role for role in CODED if texts[role]]
-    if lookup and texts[Role.ITEM]:
+    if lists:
+        ids = [*ids, "position"] if ids else []
+    named = [f"{text} AS id{place}" for place, text in enumerate(ids)]
+    named += [f'{text} AS "{role}"' for role, text in texts.items()]
+    lines = f"position, {_excess()} AS excess," if lists else ""
+    table = f"SELECT number, {lines} {', '.join(named)} FROM ({table})"
+    roles = tuple(texts)
+    if lookup and Role.ITEM in texts:
+        known = "t.category, " if Role.CATEGORY in texts else ""
         join, since = "LEFT JOIN", ""
         if source.lookup and source.lookup.since:
             join, since = "ASOF LEFT JOIN", " AND t.time_ms >= lookup.since_ms"
+            table = f"SELECT *, {time_ms_of('time', source.time_unit)} AS time_ms FROM ({table})"
+        hidden = " EXCLUDE (category)" if known else ""
         table = (
-            "SELECT t.* REPLACE (coalesce(t.category_text, lookup.category) AS category_text)"
-            f" FROM ({table}) t {join} lookup ON t.item_text = lookup.key{since}"
+            f"SELECT t.*{hidden}, coalesce({known}lookup.category) AS category"
+            f" FROM ({table}) t {join} lookup ON t.item = lookup.key{since}"
         )
-        roles = [role for role in CODED if role in {*roles, Role.CATEGORY}]
-    kept = ", ".join(f"{role}_text" for role in roles)
-    naive = f"contains(time_text, '-') AND NOT regexp_matches(time_text, '{_ZONED}')"
-    sql = (
-        f"SELECT number, excess, identity, {kept}, time_ms,"
-        f" {f'coalesce({naive}, false)' if zoned else 'false'} AS naive,"
-        " CASE WHEN value_text IS NULL THEN 'nan'::FLOAT"
-        " ELSE coalesce(read_value, 'inf'::FLOAT) END AS value,"
-        " CASE WHEN time_ms IS NULL THEN time_text END AS raw_time,"
-        " CASE WHEN read_value IS NULL THEN value_text END AS raw_value"
-        f" FROM ({table})"
-    )
-    return FieldsQuery(sql, tuple(roles))
+        roles = tuple(role for role in Role if role in {*roles, Role.CATEGORY})
+    return FieldsQuery(table, roles, len(ids), exploded=bool(lists))
 
 
 class _Fields:
@@ -155,6 +203,7 @@ class _Fields:
 
     def __init__(self, columns: Columns) -> None:
         self.columns = columns
+        self.exploded = False
         self._wanted: list[str] = []  # JSON paths, taken out of the record in one go
 
     def role(self, source: Source, role: Role) -> str | None:
@@ -168,7 +217,8 @@ class _Fields:
     def path(self, path: str) -> str | None:
         """SQL for the text at one path, NULL where it is empty."""
         if path.startswith(LINE):
-            return f"nullif(json_extract_string(line, {_json_path(path.removeprefix(LINE))}), '')"
+            path = _json_path(path.removeprefix(LINE))
+            return f"nullif(json_extract_string(line, {path}), '')" if self.exploded else None
         if self.columns.format == "json":
             json_path = _json_path(path)
             if json_path not in self._wanted:
@@ -230,6 +280,53 @@ class _Fields:
         return f"CASE WHEN json_valid({name}::VARCHAR) THEN {name}::VARCHAR::JSON END"
 
 
+@dataclass(frozen=True, slots=True)
+class PlainColumns:
+    """Where the fields of a CSV are, by position.
+
+    Attributes
+    ----------
+    roles : mapping of Role to positions
+        The first that is not empty holds.
+    ids : tuple of int
+        Parts of the event id.
+    """
+
+    roles: Mapping[Role, tuple[int, ...]]
+    ids: tuple[int, ...]
+
+    @property
+    def places(self) -> set[int]:
+        """All positions."""
+        return {place for places in self.roles.values() for place in places} | set(self.ids)
+
+
+def plain_columns(columns: Columns, source: Source) -> PlainColumns | None:
+    """Find the fields of a CSV; None where it takes SQL.
+
+    That is for JSON within a field, for order lines, and for category paths of several columns.
+    """
+    roles: dict[Role, tuple[int, ...]] = {}
+    paths = [rule.path for rule in source.explode]
+    for role, options in source.fields.items():
+        for option in options:
+            outer = [path for path in option if not path.startswith(LINE)]
+            places = [place for path in outer if (place := columns.find(path)) is not None]
+            paths += [path for path in outer if columns.find(path) is None]
+            if len(places) > 1:
+                return None
+            roles[role] = (*roles.get(role, ()), *places)
+    ids = [columns.find(path) for path in source.event_id]
+    paths += [path for path in source.event_id if columns.find(path) is None]
+    if any(columns.find(path.partition(".")[0]) is not None for path in paths):
+        return None
+    known = tuple(place for place in ids if place is not None)
+    return PlainColumns(
+        {role: places for role, places in roles.items() if places},
+        known if len(known) == len(ids) else (),
+    )
+
+
 def _exploded(table: str, lists: list[str]) -> str:
     if not lists:
         return table
@@ -241,24 +338,9 @@ def _exploded(table: str, lists: list[str]) -> str:
     )
 
 
-def _excess(lists: list[str]) -> str:
+def _excess() -> str:
     """Order lines above the limit, told on the first line of their record."""
-    if not lists:
-        return "0::UINTEGER"
-    return f"CASE WHEN position = 1 THEN greatest(len(lines) - {MAX_LINES}, 0) ELSE 0 END::UINTEGER"
-
-
-def _identity(parts: list[str | None], salt: str, *, numbered: bool) -> str:
-    """64 bits of SHA-1 over the salted event id, and which of its order lines it is.
-
-    SHA-1 is four times as fast as MD5 in DuckDB 2.0.0, and `hash` may change with a version.
-    """
-    known = [part for part in parts if part]
-    if not known or len(known) < len(parts):
-        return "0::UBIGINT"
-    position = ["position"] if numbered else []
-    text = f" || {_SEPARATOR} || ".join([literal(salt), *known, *position])
-    return f"coalesce(('0x' || left(sha1({text}), 16))::UBIGINT, 0)"
+    return f"CASE WHEN position = 1 THEN greatest(len(lines) - {MAX_LINES}, 0) ELSE 0 END"
 
 
 def _json_path(path: str, suffix: str = "") -> str:

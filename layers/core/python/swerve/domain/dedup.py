@@ -6,22 +6,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swerve.domain.normalise import Keyed, content_hash, ordinal_key, with_key
+from swerve.domain.event import content_hash, ordinal_key, with_key
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from swerve.domain.event import Events
-    from swerve.domain.window import WindowSpec
 
 
-def deduplicate(keyed: Keyed, *, ordinal: bool) -> Events:
-    """Keep one event of each identity, in canonical order.
+def deduplicate(
+    events: Events, by_content: NDArray[np.bool_], *, ordinal: bool
+) -> tuple[Events, NDArray[np.bool_]]:
+    """Tell which rows are events of their own.
 
     Parameters
     ----------
-    keyed : Keyed
-        All rows of some users.
+    events : Events
+        All rows of some users; those of one user and time stand together, ordered by key.
+    by_content : bool[n]
+        The key is a hash of the content.
     ordinal : bool
         Rows without identity are events of their own, the k-th of equal rows being the same one
         in every file; else equal rows are one event.
@@ -29,11 +32,11 @@ def deduplicate(keyed: Keyed, *, ordinal: bool) -> Events:
     Returns
     -------
     Events
-        Sorted by (user, time, key). Of rows with one identity and different content, the one
-        whose content has the smallest hash is kept, whatever their order was.
+        The same rows, with the keys of the k-th of equal rows changed, in the same kind of order.
+    kept : bool[n]
+        Of rows with one identity and different content, the one whose content has the smallest
+        hash is kept, whatever their order was.
     """
-    keyed = keyed.take(canonical_order(keyed.events))
-    events, by_content = keyed.events, keyed.by_content
     repeats = _repeats(events)
     numbered = repeats & by_content if ordinal else np.zeros_like(repeats)
     if numbered.any():
@@ -41,55 +44,31 @@ def deduplicate(keyed: Keyed, *, ordinal: bool) -> Events:
         start = np.maximum.accumulate(np.where(repeats, 0, rows))
         key = np.where(numbered, ordinal_key(events.key, rows - start), events.key)
         events = with_key(events, key)
-        events = events.take(canonical_order(events))
+        events = _reordered(events, np.append(numbered[1:], False) | numbered)
         repeats = _repeats(events)
-    if repeats.any() or (not by_content.all() and _may_conflict(events)):
-        events = _one_each(events)
-    return events
+    kept = np.ones(len(events), np.bool_)
+    if repeats.any() or not by_content.all():
+        rows = _conflicting(events)
+        kept[rows[_losers(events.take(rows))]] = False
+    return events, kept
 
 
-def over_cap(events: Events, windows: NDArray[np.int32], cap: int) -> NDArray[np.bool_]:
-    """Mark the events of a user in a window beyond the `cap` smallest keys.
+def over_cap(
+    key: NDArray[np.uint64], visit: NDArray[np.uint64], cap: int
+) -> NDArray[np.bool_] | None:
+    """Mark the rows of a visit (a user in a window) beyond the `cap` smallest keys; None for none.
 
-    `events` are in canonical order. Which are kept depends on the keys alone, so no order of
-    files changes it.
+    Which are kept depends on the keys alone, so no order of files changes it.
     """
-    marked = np.zeros(len(events), np.bool_)
-    if len(events) <= cap:
-        return marked
-    change = (events.user[1:] != events.user[:-1]) | (windows[1:] != windows[:-1])
-    bounds = np.concatenate([[0], np.flatnonzero(change) + 1, [len(events)]])
+    if key.size <= cap or not (visit[cap:] == visit[:-cap]).any():
+        return None
+    marked = np.zeros(key.size, np.bool_)
+    bounds = np.concatenate([[0], np.flatnonzero(visit[1:] != visit[:-1]) + 1, [visit.size]])
     for run in np.flatnonzero(np.diff(bounds) > cap):
         first, last = bounds[run], bounds[run + 1]
-        beyond = np.argsort(events.key[first:last], kind="stable")[cap:]
+        beyond = np.argsort(key[first:last], kind="stable")[cap:]
         marked[first + beyond] = True
     return marked
-
-
-def thinned(keyed: Keyed, spec: WindowSpec, cap: int) -> tuple[Keyed, int]:
-    """Drop what cannot be among the events kept in the end, to bound memory on the way.
-
-    Returns the rows, and how many of the others repeat an identity. What stays of several parts
-    is the same as what stays of the whole: of each user and window the `cap` smallest keys, with
-    all that are equal in content.
-    """
-    keyed = keyed.take(canonical_order(keyed.events))
-    kept = keyed.take(~(_repeats(keyed.events) & ~keyed.by_content))
-    windows = spec.window_of(kept.events.time_ms)
-    return kept.take(~over_cap(kept.events, windows, cap)), len(keyed) - len(kept)
-
-
-def canonical_order(events: Events) -> NDArray[np.intp]:
-    """Order by (user, time, key): as `Events.canonical`, quick where few share user and time."""
-    order = np.argsort(events.time_ms, kind="stable")
-    order = order[np.argsort(events.user[order], kind="stable")]
-    user, time = events.user[order], events.time_ms[order]
-    tied = (user[1:] == user[:-1]) & (time[1:] == time[:-1])
-    if tied.any():
-        rows = np.flatnonzero(np.append(tied, False) | np.append(False, tied))
-        some = order[rows]
-        order[rows] = some[np.lexsort((events.key[some], time[rows], user[rows]))]
-    return order
 
 
 def _repeats(events: Events) -> NDArray[np.bool_]:
@@ -99,15 +78,32 @@ def _repeats(events: Events) -> NDArray[np.bool_]:
     return np.append(np.zeros(min(1, len(events)), np.bool_), same)
 
 
-def _may_conflict(events: Events) -> bool:
-    """Whether some key occurs twice, perhaps at two times."""
+def _reordered(events: Events, changed: NDArray[np.bool_]) -> Events:
+    """Order rows of one user and time by key again, after some keys have changed."""
+    user, time_ms = events.user, events.time_ms
+    tied = (user[1:] == user[:-1]) & (time_ms[1:] == time_ms[:-1])
+    run = np.append(0, np.cumsum(~tied))[: len(events)]
+    touched = np.zeros(int(run[-1]) + 1, np.bool_)
+    touched[run[changed]] = True
+    rows = np.flatnonzero(touched[run])
+    order = np.arange(len(events))
+    order[rows] = rows[np.lexsort((events.key[rows], run[rows]))]
+    return events.take(order)
+
+
+def _conflicting(events: Events) -> NDArray[np.intp]:
+    """Rows whose key occurs more than once, perhaps at two times."""
     keys = np.sort(events.key)
-    return bool((keys[1:] == keys[:-1]).any())
+    twice = keys[1:][keys[1:] == keys[:-1]]
+    if not twice.size:
+        return np.empty(0, np.intp)
+    place = np.minimum(np.searchsorted(twice, events.key), twice.size - 1)
+    return np.flatnonzero(twice[place] == events.key)
 
 
-def _one_each(events: Events) -> Events:
+def _losers(events: Events) -> NDArray[np.intp]:
+    """Rows that repeat the user and key of another one, which has a smaller hash."""
     order = np.lexsort((content_hash(events), events.key, events.user))
     user, key = events.user[order], events.key[order]
-    first = np.append(True, (user[1:] != user[:-1]) | (key[1:] != key[:-1]))
-    kept = events.take(order[first])
-    return kept.take(canonical_order(kept))
+    repeats = np.flatnonzero((user[1:] == user[:-1]) & (key[1:] == key[:-1]))
+    return order[1 + repeats]

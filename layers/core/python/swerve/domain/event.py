@@ -97,3 +97,59 @@ class Events:
             columns[name] = np.frombuffer(data, COLUMN_TYPES[name], rows, at)
             at += rows * width
         return cls(**columns)
+
+
+def content_hash(events: Events) -> NDArray[np.uint64]:
+    """Hash of everything but the user, whatever format the row came in (never 0).
+
+    Multiply-add of columns that are hashes themselves, then the finaliser of SplitMix64
+    (Steele, Lea and Flood 2014). A key must outlive a rotation of pseudonyms.
+    """
+    value = np.where(np.isnan(events.value), 0xFFFFFFFF, events.value.view(np.uint32))
+    hashed = _mixed(
+        events.item * _ODD[0]
+        + events.category * _ODD[1]
+        + events.campaign * _ODD[2]
+        + events.behaviour.astype(np.uint64) * _ODD[3]
+    )
+    hashed += events.time_ms.view(np.uint64) * _ODD[4] + value.astype(np.uint64) * _ODD[5]
+    return np.maximum(_mixed(hashed), np.uint64(1))
+
+
+def ordinal_key(hashed: NDArray[np.uint64], ordinal: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Key of the k-th row of equal content; the first keeps the hash itself."""
+    return np.where(ordinal == 0, hashed, _mixed(hashed + ordinal.astype(np.uint64) * _ODD[6]))
+
+
+_ODD = np.array(
+    [
+        0x9E3779B97F4A7C15,
+        0xC2B2AE3D27D4EB4F,
+        0x165667B19E3779F9,
+        0xD6E8FEB86659FD93,
+        0xA0761D6478BD642F,
+        0xE7037ED1A0B428DB,
+        0x8EBC6AF09C88C6E3,
+    ],
+    np.uint64,
+)
+
+
+def _mixed(hashed: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    hashed = (hashed ^ (hashed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    hashed = (hashed ^ (hashed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return hashed ^ (hashed >> np.uint64(31))
+
+
+def with_key(events: Events, key: NDArray[np.uint64]) -> Events:
+    """Return the events with other keys."""
+    return Events(
+        events.user,
+        key,
+        events.time_ms,
+        events.behaviour,
+        events.category,
+        events.item,
+        events.campaign,
+        events.value,
+    )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from swerve.domain.calibration import HeadTables
     from swerve.domain.detector import ShardScores
     from swerve.domain.evidence_interest import PairView
+    from swerve.domain.pairs import Slot
     from swerve.domain.population import Context
     from swerve.domain.profile import ShardState
 
@@ -34,6 +35,9 @@ _SILENT_WEEKS = 2.0
 _CONCENTRATED = 0.5  # share of what is new that two categories hold: new interest, else breadth
 _HISTORY_CATEGORIES = 6
 _HISTORY_WINDOWS = 26
+# The change began where so much of the evidence has come in since: what came before adds noise.
+_MOST = 0.9
+_LEAST_EXPECTED = 0.5  # events that every category is given for free
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,11 @@ def explain(
             kind, age, facts = _interest(some, moved, place, single)
         else:
             kind, age, facts = _engagement(some, trailing, place, single)
-        falling, rising = _shares(moved, place)
+        # A user who does nothing any more has no new mix: the weeks before stand for it.
+        now, total = moved.now, moved.view.total[place]
+        if head is Head.INTEREST:
+            now, total = _since(some, moved, place, age)
+        falling, rising = _shares(moved, now, float(total), place)
         made.append(
             Candidate(
                 level=Level.USER,
@@ -119,7 +127,7 @@ def _interest(
 ) -> tuple[Kind, int, dict[str, float]]:
     best = min(single, key=lambda name: single[name])
     by_week = moved.weekly[place]
-    age = int(np.argmax(np.cumsum(by_week))) + 1
+    age = _age_of(by_week, _MOST)
     mine = moved.view.user == place
     gain, now, before = moved.gain[mine], moved.now[mine], moved.before[mine]
     fresh = np.sort(np.where(before < 0.002, now, 0.0))[::-1]
@@ -129,8 +137,8 @@ def _interest(
         kind = Kind.BREADTH_CHANGE
     elif best.startswith(("fresh", "up3")) and lost < gain[gain > 0].sum():
         kind = Kind.NEW_INTEREST if concentrated else Kind.BREADTH_CHANGE
-    elif _drifts(by_week, age):
-        kind = Kind.DRIFT
+    elif _drifts(by_week, _age_of(by_week, 1.0)):
+        kind, age = Kind.DRIFT, _age_of(by_week, 1.0)
     else:
         kind = Kind.SWITCH
     weeks = moved.weekly.shape[1]
@@ -142,6 +150,38 @@ def _interest(
         "breadth_before": _breadth(before),
     }
     return kind, age, facts
+
+
+def _age_of(by_week: Floats, part: float) -> int:
+    """Weeks in which so large a part of the evidence for the new mix came in, newest week first.
+
+    Examples
+    --------
+    >>> by_week = np.array([30.0, 40.0, -1.0, 2.0, 1.0])
+    >>> _age_of(by_week, 1.0), _age_of(by_week, 0.9)
+    (5, 2)
+    """
+    told = np.cumsum(by_week)
+    return int(np.argmax(told >= part * told.max())) + 1 if told.max() > 0 else 1
+
+
+def _since(state: ShardState, moved: _Moved, place: int, weeks: int) -> tuple[Floats, float]:
+    """Share of each of the user's pairs in the actions of the newest weeks, and their number."""
+    mine = np.flatnonzero(moved.view.user == place)
+    count = np.zeros(mine.size)
+    for slot in state.ring[: weeks * 7 // state.days]:
+        count += _counts(slot, mine)
+    now = moved.now.copy()
+    now[mine] = count / max(count.sum(), 1.0)
+    return now, float(count.sum())
+
+
+def _counts(slot: Slot, pairs: NDArray[np.intp]) -> NDArray[np.integer]:
+    """Events of these pairs in one window."""
+    if not slot.rows.size:
+        return np.zeros(pairs.size, np.int64)
+    at = np.minimum(np.searchsorted(slot.rows, pairs), slot.rows.size - 1)
+    return np.where(slot.rows[at] == pairs, slot.count[at, 1], 0)
 
 
 def _drifts(by_week: Floats, age: int) -> bool:
@@ -191,16 +231,30 @@ def _engagement(
     return kind, age, facts
 
 
-def _shares(moved: _Moved, place: int) -> tuple[tuple[Share, ...], tuple[Share, ...]]:
+def _shares(
+    moved: _Moved, now: Floats, total: float, place: int
+) -> tuple[tuple[Share, ...], tuple[Share, ...]]:
+    """What fell and what rose, the clearest first."""
     mine = np.flatnonzero(moved.view.user == place)
-    order = mine[np.argsort(moved.gain[mine], kind="stable")]
-    falling = [r for r in order[:NAMED] if moved.gain[r] < 0]
-    rising = [r for r in order[::-1][:NAMED] if moved.gain[r] > 0]
-    return tuple(_share(moved, r) for r in falling), tuple(_share(moved, r) for r in rising)
+    before = moved.before[mine]
+    surprise = _deviance(total * now[mine], total * before + _LEAST_EXPECTED)
+    order = np.argsort(-surprise, kind="stable")
+    grown = now[mine] - before
+    falling = [mine[r] for r in order if grown[r] < 0][:NAMED]
+    rising = [mine[r] for r in order if grown[r] > 0][:NAMED]
+    return tuple(_share(moved, now, r) for r in falling), tuple(
+        _share(moved, now, r) for r in rising
+    )
 
 
-def _share(moved: _Moved, row: np.intp) -> Share:
-    return Share(int(moved.key[row]), float(moved.before[row]), float(moved.now[row]))
+def _deviance(seen: Floats, expected: Floats) -> Floats:
+    """How far Poisson counts are from what was expected."""
+    ratio = np.log(np.maximum(seen, 1e-9) / expected)
+    return np.asarray(np.where(seen > 0, seen * ratio, 0.0) - (seen - expected))
+
+
+def _share(moved: _Moved, now: Floats, row: np.intp) -> Share:
+    return Share(int(moved.key[row]), float(moved.before[row]), float(now[row]))
 
 
 def _votes(
@@ -266,11 +320,7 @@ def _history(state: ShardState, moved: _Moved, place: int, window: int) -> tuple
     points = []
     for age, slot in enumerate(state.ring[:_HISTORY_WINDOWS]):
         actions = int(state.events[place, age])
-        at = np.minimum(np.searchsorted(slot.rows, telling), max(slot.rows.size - 1, 0))
-        counts = np.zeros(telling.size)
-        if slot.rows.size:
-            counts = np.where(slot.rows[at] == telling, slot.count[at, 1], 0)
-        shares = np.minimum(1.0, counts / max(actions, 1)).tolist()
+        shares = np.minimum(1.0, _counts(slot, telling) / max(actions, 1)).tolist()
         told = tuple(zip(keys, shares, strict=True))
         points.append(HistoryPoint(window - age * state.days, float(actions), told))
     return tuple(reversed(points))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from swerve.domain.event import Events
+from swerve.domain.arrange import People
+from swerve.domain.event import Events, content_hash
+from swerve.domain.kept import Kept
 from swerve.domain.manifest import DedupRule, RowReason
 from swerve.domain.names import name_keys, normalise
 from swerve.domain.pseudonym import UserTable, subject_of
@@ -18,12 +21,13 @@ from swerve.domain.rows import NO_TIME, SAMPLES, BadRow, Parsed, Rejected, Rows
 from swerve.domain.source import Role, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
     from swerve.domain.pseudonym import Keyring
 
+Value = TypeVar("Value", bound=np.generic)
 MAX_USER_LENGTH = 256
 _QUARTER_MS = 900_000  # no zone changes its offset but at a quarter of an hour
 _UNKNOWN = 255
@@ -48,62 +52,53 @@ _ITEM_EVENTS = 20  # an item seen less often could point at a person
 _ITEM_NAMES = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Keyed:
-    """Events, and which of them have no identity but their content.
+class _Growing(Generic[Value]):
+    """A column that grows, without being copied each time."""
 
-    Attributes
-    ----------
-    events : Events
-        `key` is the identity, or a hash of the content.
-    by_content : bool[n]
-        The key is a hash of the content.
-    routing : uint32[n]
-        Routing hash of the user.
-    """
+    def __init__(self, first: int, kind: type[Value]) -> None:
+        self._all = np.full(1024, first, kind)
+        self._size = 1
 
-    events: Events
-    by_content: NDArray[np.bool_]
-    routing: NDArray[np.uint32]
+    def extend(self, values: NDArray[Value]) -> None:
+        size = self._size + values.size
+        if size > self._all.size:
+            grown = np.zeros(2 * size, self._all.dtype)
+            grown[: self._size] = self._all[: self._size]
+            self._all = grown
+        self._all[self._size : size] = values
+        self._size = size
 
-    def __len__(self) -> int:
-        return len(self.events)
-
-    @classmethod
-    def concatenate(cls, parts: Sequence[Keyed]) -> Keyed:
-        """All rows in their order."""
-        return cls(
-            Events.concatenate([part.events for part in parts]),
-            np.concatenate([np.empty(0, np.bool_), *(part.by_content for part in parts)]),
-            np.concatenate([np.empty(0, np.uint32), *(part.routing for part in parts)]),
-        )
-
-    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Keyed:
-        """Return the chosen rows."""
-        return Keyed(self.events.take(rows), self.by_content[rows], self.routing[rows])
+    @property
+    def column(self) -> NDArray[Value]:
+        return self._all[: self._size]
 
 
 class _Names:
     """Texts of one role by code: their keys, how they are shown, how often they were packed."""
 
     def __init__(self) -> None:
-        self.keys = np.zeros(1, np.uint64)
+        self._keys = _Growing(0, np.uint64)
+        self._events = _Growing(0, np.int64)
         self.shown: list[str] = [""]
-        self.events = np.zeros(1, np.int64)
+
+    @property
+    def keys(self) -> NDArray[np.uint64]:
+        return self._keys.column
 
     def learn(self, texts: list[str]) -> None:
         shown = [normalise(text) for text in texts]
         self.shown += shown
-        self.keys = np.append(self.keys, name_keys(shown))
-        self.events = np.append(self.events, np.zeros(len(texts), np.int64))
+        self._keys.extend(name_keys(shown))
+        self._events.extend(np.zeros(len(texts), np.int64))
 
     def count(self, codes: NDArray[np.uint32]) -> None:
-        self.events += np.bincount(codes, minlength=self.events.size)
+        counts = np.bincount(codes)
+        self._events.column[: counts.size] += counts
 
     def seen(self, at_least: int, at_most: int) -> dict[int, str]:
         """Names of keys by falling number of events; equal keys are one."""
         keys, place = np.unique(self.keys, return_inverse=True)
-        events = np.bincount(place, self.events)
+        events = np.bincount(place, self._events.column)
         names = dict(zip(self.keys.tolist(), self.shown, strict=True))
         order = np.lexsort((keys, -events))
         often = [int(keys[i]) for i in order[: at_most + 1] if events[i] >= at_least and keys[i]]
@@ -132,16 +127,39 @@ class Normaliser:
         constant = source.behaviour(source.constant_event) if source.constant_event else None
         self._behaviours = np.array([_UNKNOWN if constant is None else constant], np.uint8)
         self._events: list[str] = [""]
-        self._user_keys = np.zeros(1, np.uint64)
-        self._routing = np.zeros(1, np.uint32)
-        self._too_long = np.zeros(1, np.bool_)
+        self._user_keys = _Growing(0, np.uint64)
+        self._routing = _Growing(0, np.uint32)
+        self._too_long = _Growing(0, np.bool_)
         self._tables: list[UserTable] = []
         self._names = {role: _Names() for role in (Role.ITEM, Role.CATEGORY, Role.CAMPAIGN)}
+        self._shown: Counter[RowReason] = Counter()
         self.without_id = 0
 
-    def users(self) -> UserTable:
-        """Return all users seen so far, in order."""
-        return UserTable.union(self._tables)
+    def people(self, shard_count: int = 1) -> People:
+        """Return all users seen so far."""
+        return People(UserTable.union(self._tables), self._user_keys.column, shard_count)
+
+    @property
+    def pseudonyms(self) -> NDArray[np.uint64]:
+        """Pseudonym of each user's code; 0 where the id cannot be used."""
+        return self._user_keys.column
+
+    def routing(self, kept: Kept) -> NDArray[np.uint32]:
+        """Return the routing hash of each row's user."""
+        return self._routing.column[kept.user]
+
+    def events(self, kept: Kept) -> Events:
+        """Return rows with pseudonyms and keys for their codes."""
+        return Events(
+            user=self._user_keys.column[kept.user],
+            key=kept.key,
+            time_ms=kept.time_ms,
+            behaviour=kept.behaviour,
+            category=self._names[Role.CATEGORY].keys[kept.category],
+            item=self._names[Role.ITEM].keys[kept.item],
+            campaign=self._names[Role.CAMPAIGN].keys[kept.campaign],
+            value=kept.value,
+        )
 
     def names(self) -> dict[int, str]:
         """Names for the vocabulary: categories and campaigns packed, and items packed often."""
@@ -161,8 +179,8 @@ class Normaliser:
             if key
         }
 
-    def normalise(self, parsed: Parsed) -> tuple[Keyed, Rejected]:
-        """Return the events of a piece, and all of its rejected rows."""
+    def normalise(self, parsed: Parsed) -> tuple[Kept, Rejected]:
+        """Return the accepted rows of a piece, and all of its rejected rows."""
         for role, texts in parsed.texts.items():
             self._learn(role, texts)
         rows, rejected = parsed.rows, parsed.rejected
@@ -173,17 +191,24 @@ class Normaliser:
             rows, time_ms = rows.take(reasons == 0), time_ms[reasons == 0]
         for role, names in self._names.items():
             names.count(getattr(rows, role))
-        events = Events(
-            user=self._user_keys[rows.user],
+        by_content = rows.identity == 0
+        if self._source.dedup is DedupRule.ID:
+            self.without_id += int(by_content.sum())
+        kept = Kept(
             key=rows.identity,
             time_ms=time_ms,
-            behaviour=self._behaviours[rows.event],
-            category=self._names[Role.CATEGORY].keys[rows.category],
-            item=self._names[Role.ITEM].keys[rows.item],
-            campaign=self._names[Role.CAMPAIGN].keys[rows.campaign],
+            user=rows.user,
+            category=rows.category,
+            item=rows.item,
+            campaign=rows.campaign,
             value=rows.value,
+            behaviour=self._behaviours[rows.event],
+            by_content=by_content,
         )
-        return self._keyed(events, self._routing[rows.user]), rejected
+        if by_content.any():
+            hashed = content_hash(self.events(kept))
+            kept = replace(kept, key=np.where(by_content, hashed, kept.key))
+        return kept, rejected
 
     def _learn(self, role: Role, texts: list[str]) -> None:
         if role is Role.USER:
@@ -201,13 +226,12 @@ class Normaliser:
     def _learn_users(self, texts: list[str]) -> None:
         ids = [text.strip() for text in texts]
         table = self._keyring.pseudonyms(ids)
-        usable = np.array([0 < len(user) <= MAX_USER_LENGTH for user in ids], np.bool_)
-        self._user_keys = np.append(self._user_keys, np.where(usable, table.users, 0))
-        self._routing = np.append(self._routing, table.routing)
-        self._too_long = np.append(
-            self._too_long, [len(user) > MAX_USER_LENGTH for user in ids]
-        ).astype(np.bool_)
-        self._tables.append(UserTable.union([table.take(usable)]))
+        sizes = np.fromiter(map(len, ids), np.int64, len(ids))
+        usable = (sizes > 0) & (sizes <= MAX_USER_LENGTH)
+        self._user_keys.extend(np.where(usable, table.users, 0))
+        self._routing.extend(table.routing)
+        self._too_long.extend(sizes > MAX_USER_LENGTH)
+        self._tables.append(table.take(usable))
 
     def _utc(self, rows: Rows) -> NDArray[np.int64]:
         if not rows.naive.any():
@@ -220,10 +244,12 @@ class Normaliser:
     def _refuse(self, rows: Rows, time_ms: NDArray[np.int64]) -> NDArray[np.uint8]:
         """1 + place in `_REASONS` of the first reason against each row, 0 for none."""
         no_time = time_ms == NO_TIME
+        user_key = self._user_keys.column[rows.user]
+        too_long = self._too_long.column[rows.user]
         tests = (
             (rows.user == 0) & no_time & (rows.event == 0) & (rows.item == 0),
-            (self._user_keys[rows.user] == 0) & ~self._too_long[rows.user],
-            self._too_long[rows.user],
+            (user_key == 0) & ~too_long,
+            too_long,
             no_time,
             time_ms > self._latest_ms,
             time_ms < self._earliest_ms,
@@ -245,8 +271,9 @@ class Normaliser:
         for place, reason in enumerate(_REASONS, start=1):
             found = np.flatnonzero(reasons == place)
             rejected.count(reason, found.size)
-            room = SAMPLES - len(rejected.samples.get(reason, ()))
-            rejected.keep(self._bad_rows(parsed, time_ms, reason, found[:room]))
+            shown = found[: SAMPLES - self._shown[reason]]
+            self._shown[reason] += shown.size
+            rejected.keep(self._bad_rows(parsed, time_ms, reason, shown))
 
     def _bad_rows(
         self,
@@ -260,7 +287,7 @@ class Normaliser:
             number = int(rows.number[row])
             raw_time, raw_value = parsed.raw.get(number, ("", ""))
             read = time_ms[row] != NO_TIME
-            key = int(self._user_keys[rows.user[row]])
+            key = int(self._user_keys.column[rows.user[row]])
             fields = {
                 "time": _iso(int(time_ms[row])) if read else _form(raw_time),
                 "event": _event_name(self._events[rows.event[row]]),
@@ -269,79 +296,12 @@ class Normaliser:
             user = subject_of(key) if key else ""
             yield BadRow(reason, number, user, {k: v for k, v in fields.items() if v})
 
-    def _keyed(self, events: Events, routing: NDArray[np.uint32]) -> Keyed:
-        by_content = events.key == 0
-        if self._source.dedup is DedupRule.ID:
-            self.without_id += int(by_content.sum())
-        if by_content.all():
-            return Keyed(with_key(events, content_hash(events)), by_content, routing)
-        if by_content.any():
-            key = np.where(by_content, content_hash(events), events.key)
-            return Keyed(with_key(events, key), by_content, routing)
-        return Keyed(events, by_content, routing)
-
 
 def offset_ms(wall_ms: NDArray[np.int64], zone: ZoneInfo) -> NDArray[np.int64]:
     """Offset from UTC of wall-clock times; of a repeated hour, the first."""
     quarters, place = np.unique(wall_ms // _QUARTER_MS, return_inverse=True)
     offsets = [_offset_ms(int(quarter) * _QUARTER_MS, zone) for quarter in quarters]
     return np.array(offsets, np.int64)[place]
-
-
-def content_hash(events: Events) -> NDArray[np.uint64]:
-    """Hash of everything but the user, whatever format the row came in (never 0).
-
-    Multiply-add of columns that are hashes themselves, then the finaliser of SplitMix64
-    (Steele, Lea and Flood 2014). A key must outlive a rotation of pseudonyms.
-    """
-    value = np.where(np.isnan(events.value), 0xFFFFFFFF, events.value.view(np.uint32))
-    hashed = _mixed(
-        events.item * _ODD[0]
-        + events.category * _ODD[1]
-        + events.campaign * _ODD[2]
-        + events.behaviour.astype(np.uint64) * _ODD[3]
-    )
-    hashed += events.time_ms.view(np.uint64) * _ODD[4] + value.astype(np.uint64) * _ODD[5]
-    return np.maximum(_mixed(hashed), np.uint64(1))
-
-
-def ordinal_key(hashed: NDArray[np.uint64], ordinal: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Key of the k-th row of equal content; the first keeps the hash itself."""
-    return np.where(ordinal == 0, hashed, _mixed(hashed + ordinal.astype(np.uint64) * _ODD[6]))
-
-
-_ODD = np.array(
-    [
-        0x9E3779B97F4A7C15,
-        0xC2B2AE3D27D4EB4F,
-        0x165667B19E3779F9,
-        0xD6E8FEB86659FD93,
-        0xA0761D6478BD642F,
-        0xE7037ED1A0B428DB,
-        0x8EBC6AF09C88C6E3,
-    ],
-    np.uint64,
-)
-
-
-def _mixed(hashed: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    hashed = (hashed ^ (hashed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    hashed = (hashed ^ (hashed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return hashed ^ (hashed >> np.uint64(31))
-
-
-def with_key(events: Events, key: NDArray[np.uint64]) -> Events:
-    """Return the events with other keys."""
-    return Events(
-        events.user,
-        key,
-        events.time_ms,
-        events.behaviour,
-        events.category,
-        events.item,
-        events.campaign,
-        events.value,
-    )
 
 
 def _offset_ms(wall_ms: int, zone: ZoneInfo) -> int:

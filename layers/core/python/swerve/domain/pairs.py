@@ -141,14 +141,18 @@ class PairTable:
         at = np.searchsorted(old, wanted)
         fresh = old[np.minimum(at, old.size - 1)] != wanted if old.size else at >= 0
         rows = (at + np.cumsum(fresh) - fresh).astype(np.int32)
-        is_old = np.ones(old.size + int(fresh.sum()), np.bool_)
-        is_old[rows[fresh]] = False
+        added = rows[fresh]
+        is_old = np.ones(old.size + added.size, np.bool_)
+        is_old[added] = False
         target = np.flatnonzero(is_old).astype(np.int32)
+        source = np.cumsum(is_old, dtype=np.int32) - 1
 
         def merged(before: NDArray[Any], new: NDArray[Any] | int) -> NDArray[Any]:
+            # Taking is many times faster than writing to places, for rows of two bytes above all.
             wide = np.empty((is_old.size, *before.shape[1:]), before.dtype)
-            wide[is_old] = before
-            wide[rows[fresh]] = new
+            if old.size:
+                before.take(source, axis=0, out=wide, mode="wrap")
+            wide[added] = new
             return wide
 
         ring = tuple(
@@ -200,22 +204,21 @@ class PairTable:
             ring=tuple(ring),
         )
 
-    def only(self, users: NDArray[np.intp], size: int) -> PairTable:
-        """Pairs of some users (ascending rows of `size`), who get rows 0, 1, 2 ..."""
-        place = np.full(size, -1, np.int32)
-        place[users] = np.arange(users.size, dtype=np.int32)
-        moved = place.take(self.user)
-        rows = np.flatnonzero(moved >= 0)
-        target = np.full(self.user.size, -1, np.int32)
-        target[rows] = np.arange(rows.size, dtype=np.int32)
+    def only(self, users: NDArray[np.intp]) -> PairTable:
+        """Pairs of some users (ascending rows), who get rows 0, 1, 2 ..."""
+        # Pairs are sorted by user, and slots by pair: what is kept are ranges.
+        first, end = _between(self.user, users, users + 1)
+        rows = _ranges(first, end)
+        moved = first - (np.cumsum(end - first) - (end - first))  # how far each range moves
         ring = []
         for slot in self.ring:
-            there = target.take(slot.rows)
-            some = np.flatnonzero(there >= 0)
-            ring.append(Slot(there.take(some), slot.count.take(some, axis=0), slot.season))
+            low, high = _between(slot.rows, first, end)
+            some = _ranges(low, high)
+            there = slot.rows.take(some) - np.repeat(moved, high - low)
+            ring.append(Slot(there.astype(np.int32), slot.count.take(some, axis=0), slot.season))
         return PairTable(
             self.keys,
-            moved.take(rows),
+            np.repeat(np.arange(users.size, dtype=np.int32), end - first),
             self.key.take(rows),
             self.code.take(rows, axis=0),
             tuple(ring),
@@ -267,6 +270,22 @@ def placed(values: NDArray[Any], at: NDArray[np.integer], size: int, fill: float
     wide = np.full((size, *values.shape[1:]), fill, values.dtype)
     wide[at] = values
     return wide
+
+
+def _between(
+    ordered: NDArray[np.int32], first: NDArray[np.intp], end: NDArray[np.intp]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Where values from `first` to before `end` lie; of one type, or all would be converted."""
+    return (
+        np.searchsorted(ordered, first.astype(ordered.dtype)),
+        np.searchsorted(ordered, end.astype(ordered.dtype)),
+    )
+
+
+def _ranges(first: NDArray[np.intp], end: NDArray[np.intp]) -> NDArray[np.intp]:
+    """All numbers from each `first` to before its `end`, one range after the other."""
+    size = end - first
+    return np.repeat(first - (np.cumsum(size) - size), size) + np.arange(size.sum())
 
 
 def _gaps(rows: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -185,8 +185,8 @@ class ShardState:
             self,
             cohort=self.cohort.only(rows),
             **{name: getattr(self, name)[rows] for name in _BY_USER},
-            categories=self.categories.only(rows, self.users.size),
-            items=self.items.only(rows, self.users.size),
+            categories=self.categories.only(rows),
+            items=self.items.only(rows),
         )
 
     def rename(self, old: NDArray[np.uint64], new: NDArray[np.uint64]) -> ShardState:

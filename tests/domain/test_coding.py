@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from swerve.domain.coding import Coder, Secret, hashes
+from swerve.domain.fields import Texts, fields_of, marks_of, row_bounds
+
+
+def texts_of(texts: list[str]) -> Texts:
+    data = "".join(f"{text}\n" for text in texts).encode() + bytes(8)
+    marks = np.append(-1, marks_of(data, ord("\n")))
+    return fields_of(data, row_bounds(marks, 1), [0])[0]
+
+
+@given(st.lists(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 50)), max_size=6))
+@settings(max_examples=50)
+def test_codes_are_those_of_a_dictionary(blocks: list[list[int]]) -> None:
+    # GIVEN blocks of hashes, 0 standing for nothing
+    coder, known = Coder(), {0: 0}
+    for block in blocks:
+        # WHEN they are coded
+        codes, fresh = coder.codes(np.array(block, np.uint64))
+        # THEN each is known by its own code, counted in the order of their coming
+        before = len(known)
+        expected = [known.setdefault(value, len(known)) for value in block]
+        assert codes.tolist() == expected
+        assert [expected[row] for row in fresh] == list(range(before, len(known)))
+
+
+def test_codes_survive_the_growth_of_the_table() -> None:
+    # GIVEN many hashes that crowd into the same slots, in blocks that overlap
+    rng = np.random.default_rng(4)
+    pool = (rng.integers(0, 2**20, 60_000).astype(np.uint64) << np.uint64(44)) | np.arange(
+        60_000, dtype=np.uint64
+    )
+    coder, known = Coder(), {0: 0}
+    for _ in range(20):
+        block = rng.choice(pool, 9000)
+        # WHEN / THEN
+        codes, _ = coder.codes(block)
+        assert codes.tolist() == [known.setdefault(value, len(known)) for value in block.tolist()]
+
+
+@given(st.lists(st.text(max_size=40).filter(lambda t: "\n" not in t), max_size=30))
+@settings(max_examples=50)
+def test_texts_have_one_hash_each(texts: list[str]) -> None:
+    texts = [text.encode("utf-8", "replace").decode() for text in texts]
+    # GIVEN texts of all lengths
+    column = texts_of(texts)
+    assert list(column) == texts
+    # WHEN they are hashed
+    hashed = hashes(column, Secret()).tolist()
+    # THEN equal texts have equal hashes, different ones different hashes, and empty ones none
+    assert len(set(zip(texts, hashed, strict=True))) == len(set(texts)) == len(set(hashed))
+    assert all((value == 0) == (text == "") for text, value in zip(texts, hashed, strict=True))
