@@ -163,6 +163,12 @@ class Series:
     def _variance(self) -> Floats:
         return (self.spread + _PRIOR_WINDOWS * _PRIOR_SPREAD**2) / (self.windows + _PRIOR_WINDOWS)
 
+    def usual_launch(self) -> float:
+        """Users in the first window of a middling newcomer."""
+        count, total, _ = self.launch
+        prior, middle, _ = _PRIOR_LAUNCH
+        return float(np.exp((total + prior * middle) / (count + prior)))
+
     def _launch_p(self, users: Floats) -> Floats:
         """Users of a subject in its first window, against those of earlier newcomers."""
         count, total, squares = self.launch
@@ -275,7 +281,10 @@ class Watch:
             launched = bool(found.is_new[row])
             p = float(found.p[row])
             kind = Kind.NEW_INTEREST if launched else Kind.SURGE if ratio > 1 else Kind.DROP
-            name = "fresh" if launched else "volume"
+            found_by = Evidence("volume", ratio, 1.0, True, p)
+            if launched:
+                users = float(found.users[row])
+                found_by = Evidence("launch", users, self.series[level].usual_launch(), True, p)
             facts = {"actions_now": float(found.events[row]), "now_days": float(self.days)}
             if level is not Level.PLATFORM:
                 facts["users"] = float(found.users[row])
@@ -291,7 +300,7 @@ class Watch:
                 change_window=window,
                 bucket=0,
                 p_value=p,
-                evidence=(Evidence(name, ratio, 1.0, True, p),),
+                evidence=(found_by,),
                 falling=share if kind is Kind.DROP else (),
                 rising=share if kind is not Kind.DROP else (),
                 facts=facts,
@@ -343,7 +352,7 @@ class Watch:
             change_window=window,
             bucket=0,
             p_value=p,
-            evidence=(Evidence("switch", distance, float(np.exp(mean)), True, p),),
+            evidence=(Evidence("mix", distance, float(np.exp(mean)), True, p),),
             falling=tuple(shares[:_NAMED]),
             rising=tuple(reversed(shares[-_NAMED:])),
             facts={"actions_now": float(totals.events), "now_days": float(self.days)},

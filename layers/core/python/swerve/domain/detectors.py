@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 GROUP = "users_with_same_move"
 _EARLY = "early_"
+_OF_MANY = frozenset({"volume", "launch", "mix"})  # of categories, products, campaigns, the shop
 _UP, _DOWN = frozenset({"surge"}), frozenset({"drop", "churn_risk"})
 _TRAILING_WEEKS = re.compile(r"^(?P<stem>.+?)_?(?P<weeks>\d+)w?$")
 
@@ -102,10 +103,22 @@ _TABLE: dict[str, tuple[str, str, str, str]] = {
         "负二项分布",
     ),
     "volume": (
-        "Activity against the usual level",
-        "活跃度与平时相比",
-        "negative binomial",
-        "负二项分布",
+        "Activity, as a multiple of the usual",
+        "活跃度（平时的倍数）",
+        "Student's t",
+        "t 检验",
+    ),
+    "launch": (
+        "Users in its first window, against those of earlier newcomers",
+        "首期用户数，与以往新品相比",
+        "Student's t",
+        "t 检验",
+    ),
+    "mix": (
+        "Distance of the shop's mix of categories from the usual mix",
+        "全店品类构成与平时的距离",
+        "Student's t",
+        "t 检验",
     ),
     "lstm": (
         "Behaviour the model did not expect",
@@ -168,7 +181,7 @@ def speaks_of(name: str, kind: str) -> bool:
 
 def compares_with_usual(name: str) -> bool:
     """Whether its threshold is the usual value, not a line that it has to pass."""
-    return name.startswith(_EARLY)
+    return name.startswith(_EARLY) or name in _OF_MANY
 
 
 def _in(stem: str, span: str, *, english: bool) -> Words:

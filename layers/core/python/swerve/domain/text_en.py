@@ -384,10 +384,13 @@ def reason(found: Mapping[str, Any]) -> str:
     statistic = words_of(found["detector"], LANGUAGE).statistic
     chance = f"{statistic}, {p_text(found['p_value'])}" if "p_value" in found else statistic
     bracket = f" ({chance.removeprefix(', ')})" if chance else ""
-    vote = "" if found["vote"] else "; no vote"
     said = f"; {found['note']}" if found["vote"] and found.get("note") else ""
-    line = "usually" if compares_with_usual(found["detector"]) else "alerts from"
+    line = "alerts from" if found["vote"] else "would alert from"
+    if compares_with_usual(found["detector"]):
+        line = "usually"
+    measures = detector(found)
+    if not found["vote"]:
+        measures = f"Does not agree: {measures[0].lower()}{measures[1:]}"
     return (
-        f"{detector(found)}: {number(found['value'])}, {line} {number(found['threshold'])}"
-        f"{bracket}{said}{vote}"
+        f"{measures}: {number(found['value'])}, {line} {number(found['threshold'])}{bracket}{said}"
     )

@@ -222,7 +222,7 @@ def sure(payload: Mapping[str, Any]) -> list[str]:
             f"未变化的{noun}纯属偶然地如此异常，平均{over}{one_in(payload['p_value'])}{span}才有一次。"
             f"{budget}"
         )
-    return [first + (f"{asked}个检测方法（各看不同方面）中有{agree}个同意。" if asked > 1 else "")]
+    return [first + (f"{asked}个检测方法（各看不同方面）中有{agree}个支持。" if asked > 1 else "")]
 
 
 def detector(found: Mapping[str, Any]) -> str:
@@ -373,10 +373,7 @@ def reason(found: Mapping[str, Any]) -> str:
     if "p_value" in found:
         parts.append(p_text(found["p_value"]))
     bracket = f"（{'，'.join(parts)}）" if parts else ""
-    vote = "" if found["vote"] else "；不同意"
-    early = compares_with_usual(found["detector"])
-    threshold = number(found["threshold"])
-    line = f"{number(found['value'])}，" + (
-        f"平时 {threshold}" if early else f"达到 {threshold} 预警"
-    )
-    return f"{detector(found)}：{line}{bracket}{vote}"
+    against = "" if found["vote"] else "不支持："
+    line = "平时" if compares_with_usual(found["detector"]) else "预警线"
+    value, threshold = number(found["value"]), number(found["threshold"])
+    return f"{against}{detector(found)} {value}，{line} {threshold}{bracket}"
