@@ -42,7 +42,7 @@ def test_it_fits_a_small_computer(year: Year, capsys: pytest.CaptureFixture[str]
 
 
 def test_another_order_gives_the_same_windows_and_alerts(year: Year, shuffled: Left) -> None:
-    assert len(year.once.alerts) > 500
+    assert len(year.once.alerts) > 300
     assert shuffled.partials() == year.once.partials()
     assert shuffled.under("checkpoints/") == year.once.under("checkpoints/")
     assert shuffled.under("selection/") == year.once.under("selection/")

@@ -34,6 +34,7 @@ COLD_START_WEEKS = 6
 _LEARN_WEEKS = 9
 ACTIVITY = {Head.INTEREST: "activity", Head.ENGAGEMENT: "level"}
 _WARY_WEEKS = 26
+_HABIT_DAYS = 6.0  # remembered days of activity
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +104,19 @@ class Detector:
         settled = age >= COLD_START_WEEKS * per_week
         ready = settled & (context.age >= self.warmup_weeks * per_week)
         judged = settled & (not context.gap)
+        # Whoever came a few times has no habit to break: a long silence of theirs says nothing.
+        visits = state.old[:, 2] + state.active.sum(axis=1)
+        judged_by = {Head.INTEREST: judged, Head.ENGAGEMENT: judged & (visits >= _HABIT_DAYS)}
         log_p, bucket, single = {}, {}, {}
         for head, tables in self.calibration.heads.items():
             bucket[head] = tables.bucket(evidence[ACTIVITY[head]])
             single[head], log_p[head] = tables.log_p(evidence, bucket[head])
             # A window without a statistic (nothing done, for interest) is no evidence: p = 1.
-            log_p[head] = np.where(judged & np.isfinite(log_p[head]), log_p[head], 0.0)
+            log_p[head] = np.where(judged_by[head] & np.isfinite(log_p[head]), log_p[head], 0.0)
         # The shop's own calibration starts to learn before the first alarm may sound.
-        learnt = judged & (context.age >= _LEARN_WEEKS * per_week)
-        histograms = Histograms.of(log_p, bucket, {h: learnt & w for h, w in _calm(state).items()})
+        old_enough = context.age >= _LEARN_WEEKS * per_week
+        learnt = {h: judged_by[h] & calm & old_enough for h, calm in _calm(state).items()}
+        histograms = Histograms.of(log_p, bucket, learnt)
         scores = ShardScores(
             window=context.window,
             users=state.users,

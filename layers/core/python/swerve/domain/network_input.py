@@ -173,7 +173,7 @@ def frame_of(state: ShardState, counts: WindowCounts, context: Context) -> UserF
         active=spread(counts.days),
         weight=spread(counts.weight / WEIGHT_UNITS),
         breadth=spread(np.bincount(counts.pair_user, minlength=active)),
-        fresh=_fresh(state.categories, 1, size),
+        fresh=_fresh(state.categories, counts.pair_events, size),
         repeated=_repeated(state.items, size),
         items=state.items.keys.size > 0,
         entropy=spread(np.bincount(counts.pair_user, -share * np.log(share), active)),
@@ -188,13 +188,13 @@ def frame_of(state: ShardState, counts: WindowCounts, context: Context) -> UserF
     )
 
 
-def _fresh(table: PairTable, kind: int, users: int) -> NDArray[np.float32]:
-    """Per user, counts of the newest window in pairs that no earlier window holds."""
-    seen = table.code[:, kind] > 0
+def _fresh(table: PairTable, events: NDArray[np.int32], users: int) -> NDArray[np.float32]:
+    """Per user, events of the newest window in pairs that no earlier window holds."""
+    seen = table.code[:, 0] > 0
     for slot in table.ring[1:]:
         seen[slot.rows] = True
     newest = table.ring[0]
-    fresh = newest.count[:, kind] * ~seen[newest.rows]
+    fresh = events * ~seen[newest.rows]
     return np.bincount(table.user[newest.rows], fresh, users).astype(np.float32)
 
 
