@@ -87,7 +87,7 @@ DESIGN: Mapping[Head, HeadDesign] = {
         min_active_weeks=8,
     ),
     Head.ENGAGEMENT: HeadDesign(
-        weights={"events_low": 10, "events_high": 1},
+        weights={"events_low": 6, "days_low": 3, "events_high": 0.5},
         edges=(2.5, 4, 5.5, 7, 9, 12, 18),
         power=0.7,
         share=0.5,

@@ -20,6 +20,7 @@ _PRIOR_WEEKS = 2.0
 # Size of a week's negative binomial, in terms of that by which silent weeks are as common as they
 # are: a little smaller finds most of those who leave, because silent weeks come in runs.
 _SIZE_RATIO, _SIZES = 0.8, (0.2, 1.2)
+_DAYS_RATIO = 2.5  # days vary less than events
 
 
 def weekly(state: ShardState, context: Context) -> dict[str, tuple[Floats, Floats, Floats]]:
@@ -60,19 +61,23 @@ def engagement_evidence(state: ShardState, context: Context) -> dict[str, Floats
     trailing = weekly(state, context)
     # Days tell a regular visitor from one who comes rarely and buys much: long silences of the
     # second say nothing.
-    seen, factor, level = trailing["events"]
-    weeks = seen.shape[1]
+    weeks = trailing["days"][2].shape[1]
     out["level"] = trailing["days"][2][:, -1] * weeks
     size = float(np.clip(_SIZE_RATIO * context.size, *_SIZES))
     # The own level is that before the last four weeks for changes younger than that, and that
     # before all eight for older ones.
-    for side, factors in (("low", LOW), ("high", HIGH)):
+    for name, what, factors, r in (
+        ("events_low", "events", LOW, size),
+        ("events_high", "events", HIGH, size),
+        ("days_low", "days", LOW, _DAYS_RATIO * size),
+    ):
+        seen, factor, level = trailing[what]
         best = np.full(seen.shape[0], -np.inf)
         for ages in (slice(0, weeks // 2), slice(weeks // 2, weeks)):
             mean = level[:, ages.stop - 1, None] * factor[: ages.stop]
-            gains = _gains(seen[:, : ages.stop], mean, size, factors)
+            gains = _gains(seen[:, : ages.stop], mean, r, factors)
             best = np.maximum(best, gains[:, ages].max(axis=1))
-        out[f"events_{side}"] = best
+        out[name] = best
     return out
 
 
