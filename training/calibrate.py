@@ -99,7 +99,7 @@ DESIGN: Mapping[Head, HeadDesign] = {
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """Evidence of a whole panel: float32[T, U] each, NaN where a user is not ready or has changed."""
+    """Evidence of a whole panel: float32[T, U] each, NaN where not ready or already changed."""
 
     days: int
     evidence: Mapping[str, NDArray[np.float32]]

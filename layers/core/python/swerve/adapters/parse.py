@@ -19,9 +19,10 @@ from swerve.adapters.json_stream import as_lines
 from swerve.adapters.split import Piece, split_lines
 from swerve.domain.fields import WORD, Texts, fields_of, marks_of, row_bounds
 from swerve.domain.file import Refused
+from swerve.domain.flat_json import FlatReader
 from swerve.domain.manifest import RowReason
 from swerve.domain.reading import Fields, Reader
-from swerve.domain.rows import Parsed, Rejected, Rows
+from swerve.domain.rows import CODED, Parsed, Rejected, Rows
 from swerve.domain.times import whole_numbers
 
 if TYPE_CHECKING:
@@ -64,6 +65,9 @@ class Parser:
             zoned=file.zoned,
             meanings=_Meanings(self._connection, file.source.time_unit),
         )
+        keys = sql.flat_keys(file.source)
+        named = [name for role in CODED for name in keys.roles.get(role, ())] if keys else []
+        self._flat = FlatReader([*named, *file.source.event_id])
         self._has_lookup = lookup is not None and file.source.lookup is not None
         if lookup is not None and file.source.lookup is not None:
             self._load_lookup(file.source.lookup, *lookup)
@@ -100,8 +104,9 @@ class Parser:
         chunks = inflated(file.path, file.shape.compression, file.limit_bytes)
         if file.shape.format != "csv":
             lines = as_lines(chunks) if file.shape.format == "json_stream" else chunks
+            keys = None if self._has_lookup else sql.flat_keys(file.source)
             for piece in split_lines(lines):
-                yield self._piece(piece, sql.Columns("json"))
+                yield from self._json(piece, keys)
             return
         columns = sql.Columns("csv", file.columns)
         plain = None if self._has_lookup else sql.plain_columns(columns, file.source)
@@ -124,6 +129,26 @@ class Parser:
         }
         ids = [found[place] for place in columns.ids]
         return self._reader.parsed(Fields(texts, ids, piece.numbers), _rejected(piece))
+
+    def _json(self, piece: Piece, keys: sql.FlatKeys | None) -> Iterator[Parsed]:
+        """Read lines of known patterns where they lie, and leave the others to DuckDB."""
+        if keys is None or not piece.numbers.size:
+            yield self._piece(piece, sql.Columns("json"))
+            return
+        found, left = self._flat.read(piece.data + bytes(WORD))
+        for flat in found:
+            nothing = np.zeros(flat.lines.size, np.int64)
+            none = Texts(piece.data, nothing, nothing)
+            texts = {
+                role: reduce(Texts.otherwise, [flat.texts.get(name, none) for name in names])
+                for role, names in keys.roles.items()
+                if names
+            }
+            ids = [flat.texts.get(name, none) for name in keys.ids]
+            fields = Fields(texts, ids, piece.numbers[flat.lines])
+            yield self._reader.parsed(fields, Rejected())
+        rest = piece.numbers[left]
+        yield self._piece(Piece(piece.chosen(left), rest, piece.bad), sql.Columns("json"))
 
     def _piece(self, piece: Piece, columns: sql.Columns) -> Parsed:
         rejected = _rejected(piece)

@@ -59,6 +59,13 @@ class Piece:
     bad: Mapping[RowReason, NDArray[np.int64]]
     bounds: NDArray[np.int64] | None = None
 
+    def chosen(self, records: NDArray[np.bool_]) -> bytes:
+        """Return some records of a piece that holds one a line."""
+        if records.all() or not records.any():
+            return self.data * bool(records.any())
+        lines = np.array(self.data.splitlines(keepends=True), object)
+        return b"".join(lines[records])
+
     def copied(self) -> Piece:
         """Return the records of a piece with bounds, one a line."""
         if self.bounds is None:

@@ -327,6 +327,26 @@ def plain_columns(columns: Columns, source: Source) -> PlainColumns | None:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class FlatKeys:
+    """Keys of the fields of JSON without nesting: of each role, the first not empty holds."""
+
+    roles: Mapping[Role, tuple[str, ...]]
+    ids: tuple[str, ...]
+
+
+def flat_keys(source: Source) -> FlatKeys | None:
+    """Find the keys; None where order lines or joined paths need SQL."""
+    options = [option for role in source.fields for option in source.fields[role]]
+    if source.explode or any(len(option) > 1 for option in options):
+        return None
+    roles = {
+        role: tuple(path for (path,) in options if "." not in path)
+        for role, options in source.fields.items()
+    }
+    return FlatKeys(roles, source.event_id)
+
+
 def _exploded(table: str, lists: list[str]) -> str:
     if not lists:
         return table

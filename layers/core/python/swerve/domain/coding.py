@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from swerve.domain.fields import Texts
 
+Value = TypeVar("Value", bound=np.generic)
 _START_BITS = 12
+_MEMO = 1 << 20  # texts whose meaning is remembered
 _HALF = np.uint64(32)
 
 
@@ -105,3 +109,29 @@ class Coder:
         self._resize((4 * room).bit_length())
         slot = self._settled(keys, (keys >> self._shift).astype(np.int64))
         self._codes[slot] = codes
+
+
+class Memo(Generic[Value]):
+    """What texts mean, found out once for each."""
+
+    def __init__(
+        self,
+        secret: Secret,
+        nothing: NDArray[Value],
+        work_out: Callable[[list[str]], NDArray[Value]],
+    ) -> None:
+        self._secret, self._nothing, self._work_out = secret, nothing, work_out
+        self._forget()
+
+    def _forget(self) -> None:
+        self._coder, self._meaning = Coder(), self._nothing
+
+    def of(self, texts: Texts) -> NDArray[Value]:
+        """Return the meaning of each text; `nothing` for an empty one."""
+        if self._coder.known > _MEMO:
+            self._forget()
+        codes, fresh = self._coder.codes(hashes(texts, self._secret))
+        if fresh.size:
+            more = self._work_out(list(texts.take(fresh)))
+            self._meaning = np.concatenate([self._meaning, more])
+        return self._meaning[codes]

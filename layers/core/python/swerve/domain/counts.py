@@ -203,7 +203,7 @@ def _pairs(
     days: int,
     thing: NDArray[np.uint64] | None = None,
 ) -> _Pairs:
-    """Distinct (row, key) without key 0: on how many days, with how many things, in how many events.
+    """Distinct (row, key) without key 0: how many days, things and events each has.
 
     Things are told apart by 20 bits of a hash; without them all things of a day are one.
     """

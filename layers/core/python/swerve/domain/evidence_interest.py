@@ -133,9 +133,9 @@ def switches(
         shop = _shop_share(mass, usual, found, weeks, (who, key, some), total)
         season = ((mass + _SEASON) / (mass.sum() * mix.usual + _SEASON))[found].astype(np.float32)
         # The past in terms of this season: what the shop sells no more is no reason to expect it.
-        past = np.float32(prior.own) * past * season.take(table.key)
-        before = _by_user(past, starts, owners, size)
-        own = past.take(rows)
+        habit = np.float32(prior.own) * past * season.take(table.key)
+        before = _by_user(habit, starts, owners, size)
+        own = habit.take(rows)
         same = own + np.float32(prior.pull) * shop
         gain = log_rising_ratio(np.float32(prior.new) * shop, same, some)
         events = total.astype(np.float64)

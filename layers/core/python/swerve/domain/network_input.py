@@ -200,8 +200,9 @@ def _fresh(table: PairTable, events: NDArray[np.int32], users: int) -> NDArray[n
 
 def _repeated(items: PairTable, users: int) -> NDArray[np.float32]:
     newest = items.ring[0]
-    every = np.bincount(items.user[newest.rows], newest.count[:, 0], users)
-    return ((every - _fresh(items, 0, users)) / np.maximum(every, 1.0)).astype(np.float32)
+    count = newest.count[:, 0].astype(np.int32)
+    every = np.bincount(items.user[newest.rows], count, users)
+    return ((every - _fresh(items, count, users)) / np.maximum(every, 1.0)).astype(np.float32)
 
 
 def inputs(frame: UserFrame) -> NDArray[np.float32]:

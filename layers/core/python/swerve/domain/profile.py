@@ -130,9 +130,7 @@ class ShardState:
                 (
                     at[counts.pair_user],
                     counts.pair_category,
-                    np.stack(
-                        [counts.pair_count, bounded_items(counts)], axis=1
-                    ),
+                    np.stack([counts.pair_count, bounded_items(counts)], axis=1),
                 ),
                 (context.categories.keys, context.categories.season),
             ),

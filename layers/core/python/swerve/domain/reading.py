@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from swerve.domain.coding import Coder, Secret, hashes
+from swerve.domain.coding import Coder, Memo, Secret, hashes
 from swerve.domain.rows import CODED, NO_TIME, SAMPLES, Parsed, Rejected, Rows
 from swerve.domain.siphash import identities
 from swerve.domain.source import Role
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from swerve.domain.fields import Texts
 
-Value = TypeVar("Value", bound=np.generic)
-_MEMO = 1 << 20  # texts whose meaning is remembered
 _SOME_DAY = "2000-01-01T00:00:00"
 _SOME_DAY_MS = 946_684_800_000
 _SHOWN_TEXT = 200
@@ -84,11 +82,11 @@ class Reader:
         self._unit, self._salt, self._zoned = time_unit, salt, zoned
         self._secret = Secret()
         self._coders = {role: Coder() for role in CODED}
-        self._values = _Memo(self._secret, np.array([np.nan], np.float32), meanings.values)
+        self._values = Memo(self._secret, np.array([np.nan], np.float32), meanings.values)
         no_time = np.array([[NO_TIME, 0]], np.int64)
-        self._times = _Memo(self._secret, no_time, meanings.times)
+        self._times = Memo(self._secret, no_time, meanings.times)
         wall = np.array([[0, 1]], np.int64)
-        self._suffixes = _Memo(self._secret, wall, _suffix_meanings(meanings))
+        self._suffixes = Memo(self._secret, wall, _suffix_meanings(meanings))
 
     def parsed(
         self, fields: Fields, rejected: Rejected, spelled: Callable[[str], str] | None = None
@@ -137,32 +135,6 @@ class Reader:
             ms[odd], naive[odd] = found[:, 0], found[:, 1] > 0
         ms[(ms < EARLIEST_MS) | (ms > LATEST_MS)] = NO_TIME
         return ms, naive
-
-
-class _Memo(Generic[Value]):
-    """What texts mean, found out once for each."""
-
-    def __init__(
-        self,
-        secret: Secret,
-        nothing: NDArray[Value],
-        work_out: Callable[[list[str]], NDArray[Value]],
-    ) -> None:
-        self._secret, self._nothing, self._work_out = secret, nothing, work_out
-        self._forget()
-
-    def _forget(self) -> None:
-        self._coder, self._meaning = Coder(), self._nothing
-
-    def of(self, texts: Texts) -> NDArray[Value]:
-        """Return the meaning of each text; `nothing` for an empty one."""
-        if self._coder.known > _MEMO:
-            self._forget()
-        codes, fresh = self._coder.codes(hashes(texts, self._secret))
-        if fresh.size:
-            more = self._work_out(list(texts.take(fresh)))
-            self._meaning = np.concatenate([self._meaning, more])
-        return self._meaning[codes]
 
 
 def _suffix_meanings(meanings: Meanings) -> Callable[[list[str]], NDArray[np.int64]]:

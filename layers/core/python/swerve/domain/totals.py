@@ -157,7 +157,7 @@ class Totals:
         Pairs of counts of one user in one category, and pairs at all, at a bounded weight: how
         concentrated single users are.
     depth : int64[2]
-        Days on which a user met a category, and distinct items of it on those days, a day's bounded.
+        Days on which users met a category, and distinct items of it on those days, bounded.
     silence : int64[1 + S]
         Settled users without an event for a week; and how many there would be if weekly events
         were negative binomial of each of `SIZES`, in units of 1/FIXED.
@@ -219,9 +219,10 @@ class Totals:
     def from_bytes(cls, data: bytes) -> Totals:
         """Inverse of `to_bytes`."""
         facts, arrays = binary.load("totals", data)
+        sums: dict[str, Any] = {n: arrays[n] for n in _SUMS}
         made = {n: Tally(arrays[f"{n}k"], arrays[f"{n}e"], arrays[f"{n}u"]) for n in "cpm"}
         return cls(
-            **{n: arrays[n] for n in _SUMS},
+            **sums,
             categories=made["c"],
             products=made["p"],
             campaigns=made["m"],
