@@ -10,11 +10,14 @@ import numpy as np
 import pandas as pd
 from swerve.adapters.local_events import read_canonical
 from swerve.adapters.onnx import load
-from swerve.backtest import walk
 from swerve.domain.calibration import Calibration
 from swerve.domain.candidate import Head
+from swerve.domain.counts import count_window, split_windows
 from swerve.domain.detector import Detector
 from swerve.domain.forecast import box
+from swerve.domain.population import Population
+from swerve.domain.profile import ShardState
+from swerve.domain.totals import totals_of
 from swerve.domain.window import WindowSpec
 
 from benchmarks.detection import harness
@@ -51,22 +54,27 @@ def walked(panel: Path) -> Parts:
     tables = Calibration.shipped()
     found: list[dict[str, NDArray[np.float64]]] = []
     ends = []
-    for step in walk(read.events, Detector(spec, tables, load())):
-        at = np.array([place[int(user)] for user in step.scores.users], int)
-        low, high = box(step.state.residuals)
-        newest = step.state.residuals[:, 0].astype(float)
+    detector = Detector(spec, tables, load())
+    population, state = Population.empty(spec), ShardState.empty(spec)
+    for window, inside in split_windows(read.events, spec):
+        counts = count_window(inside, spec, window)
+        population, context, _ = population.advance(window, totals_of(counts, state.cohort)[0])
+        state, said = detector.score(state, counts, context)
+        at = np.array([place[int(user)] for user in said.users], int)
+        low, high = box(state.residuals)
+        newest = state.residuals[:, 0].astype(float)
         reach = np.maximum(high - low, 1e-6) / 4  # the whiskers are four ranges apart
         told = {LSTM: np.maximum(newest - high, low - newest) / reach}
         for head in Head:
-            told[f"{head.value} head"] = -np.log(np.maximum(step.scores.p[head], 1e-300))
+            told[f"{head.value} head"] = -np.log(np.maximum(said.p[head], 1e-300))
             for number, name in enumerate(tables.heads[head].statistics):
-                told[name] = -step.scores.single[head][:, number]
+                told[name] = -said.single[head][:, number]
         wide = {}
         for name, values in told.items():
             wide[name] = np.full(len(users), -np.inf)
             wide[name][at] = np.where(np.isfinite(values), values, -np.inf)
         found.append(wide)
-        ends.append((step.window + 7) / 7)
+        ends.append((window + 7) / 7)
     scores = {name: np.stack([week[name] for week in found], axis=1) for name in found[0]}
     blank = np.zeros((len(users), len(ends)), np.float32)
     return Parts(Shop(users, blank[:, :, None], blank, np.array(ends)), scores)
