@@ -121,7 +121,8 @@ def _events(
             parts.append(kept)
             rejected.update(refused.counts)
             ids += [text.strip() for text in parsed.texts.get(Role.USER, [])]
-    users.update(zip(normaliser.pseudonyms.tolist(), ids, strict=True))
+    # The first code stands for no user at all.
+    users.update(list(zip(normaliser.pseudonyms.tolist(), ids, strict=True))[1:])
     names.update(normaliser.all_names())
     kept = by_user(Kept.concatenate(parts), normaliser.people())
     ordinal = found.source.dedup is not DedupRule.CONTENT

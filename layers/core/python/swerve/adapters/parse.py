@@ -16,7 +16,7 @@ import numpy as np
 from swerve.adapters import sql
 from swerve.adapters.inflate import inflated
 from swerve.adapters.json_stream import as_lines
-from swerve.adapters.split import Piece, split_lines
+from swerve.adapters.split import PIECE_BYTES, PLAIN_BYTES, Piece, split_lines
 from swerve.domain.fields import WORD, Texts, fields_of, marks_of, row_bounds
 from swerve.domain.file import Refused
 from swerve.domain.flat_json import FlatReader
@@ -105,13 +105,13 @@ class Parser:
         if file.shape.format != "csv":
             lines = as_lines(chunks) if file.shape.format == "json_stream" else chunks
             keys = None if self._has_lookup else sql.flat_keys(file.source)
-            for piece in split_lines(lines):
+            for piece in split_lines(lines, PLAIN_BYTES if keys else PIECE_BYTES):
                 yield from self._json(piece, keys)
             return
         columns = sql.Columns("csv", file.columns)
         plain = None if self._has_lookup else sql.plain_columns(columns, file.source)
         for piece in split_lines(
-            chunks, file.shape.delimiter, len(columns.names), skip=file.header
+            chunks, PLAIN_BYTES, file.shape.delimiter, len(columns.names), skip=file.header
         ):
             if piece.bounds is None:
                 yield self._piece(piece, columns)

@@ -80,14 +80,24 @@ class Piece:
 
 
 def split_lines(
-    chunks: Iterator[bytes], delimiter: str = "", columns: int = 0, *, skip: bool = False
+    chunks: Iterator[bytes],
+    enough: int,
+    delimiter: str = "",
+    columns: int = 0,
+    *,
+    skip: bool = False,
 ) -> Iterator[Piece]:
     """Cut CSV (with a `delimiter` and a number of `columns`) or JSON Lines into pieces.
 
-    With `skip`, the first record is the header: neither counted nor returned.
+    Parameters
+    ----------
+    chunks : iterator of bytes
+    enough : int
+        Bytes of a piece.
+    skip : bool
+        The first record is the header: neither counted nor returned.
     """
     cutter = _Cutter(delimiter, columns, skip)
-    enough = PLAIN_BYTES if delimiter else PIECE_BYTES
     buffer = bytearray()
     first = True
     old_mac = False

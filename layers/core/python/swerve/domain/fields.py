@@ -41,13 +41,24 @@ class Texts:
 
     def word(self, place: int) -> NDArray[np.uint64]:
         """Bytes [8 * place, 8 * place + 8) of each text as a little-endian number, padded by 0."""
+        return self._eight_bytes(place) & _MASKS[np.clip(self.size - WORD * place, 0, WORD)]
+
+    def equal(self, text: bytes) -> NDArray[np.bool_]:
+        """Whether each is this text."""
+        same = np.asarray(self.size == len(text))
+        for place in range(-(-len(text) // WORD)):
+            part = text[WORD * place : WORD * place + WORD]
+            wanted = np.uint64(int.from_bytes(part, "little"))
+            same &= self._eight_bytes(place) & _MASKS[len(part)] == wanted
+        return same
+
+    def _eight_bytes(self, place: int) -> NDArray[np.uint64]:
         words: NDArray[np.uint64] = np.ndarray(
             (len(self.data) - WORD + 1,), "<u8", self.data, strides=(1,)
         )
-        at = self.start + WORD * place
-        if place:
-            np.minimum(at, words.size - 1, out=at)
-        return words[at] & _MASKS[np.clip(self.size - WORD * place, 0, WORD)]
+        if not place:
+            return words[self.start]
+        return words[np.minimum(self.start + WORD * place, words.size - 1)]
 
     def words(self) -> Iterator[tuple[NDArray[np.intp] | slice, NDArray[np.uint64]]]:
         """Yield (rows, word) for the first, second ... word of the rows that have one."""
