@@ -259,10 +259,6 @@ class Files(Protocol):
         """Make room for rows between reading and packing."""
         ...
 
-    def deflate(self, data: bytes) -> bytes:
-        """Compress to a zlib stream."""
-        ...
-
 
 class Worker(Protocol):
     """An object in this process or another, whose methods are called by name.

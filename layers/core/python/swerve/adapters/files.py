@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from isal import isal_zlib
-
 from swerve.adapters.parse import Parser
 from swerve.adapters.row_store import RowStore
 from swerve.adapters.sniff import sniff
@@ -30,8 +28,3 @@ class LocalFiles:
     def store(self, folder: Path) -> RowStore:
         """Make room for rows between reading and packing."""
         return RowStore(folder)
-
-    def deflate(self, data: bytes) -> bytes:
-        """Compress to a zlib stream: seven times as fast as zlib, and 2 % longer (measured)."""
-        compressed: bytes = isal_zlib.compress(data, 1)
-        return compressed

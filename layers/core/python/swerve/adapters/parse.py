@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 100_000_000
 _MEMORY_LIMIT = "400MB"
-_PARQUET_ROWS = 400_000
+_PARQUET_ROWS = 122_880  # a row group of DuckDB's own files
 _QUOTED = re.compile(r"([\"'`]).*?\1|\{.*\}|\d{4,}")
 _SHOWN_TEXT = 200
 
