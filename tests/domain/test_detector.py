@@ -9,6 +9,7 @@ from swerve.domain.calibration import Calibration, Recalibration
 from swerve.domain.candidate import Head, Kind
 from swerve.domain.counts import count_window, split_windows
 from swerve.domain.detector import Detector
+from swerve.domain.event import Events
 from swerve.domain.evidence_interest import CATEGORY_PRIOR, switches
 from swerve.domain.population import AGES_WEEKS, Context, Population
 from swerve.domain.profile import ShardState
@@ -197,3 +198,26 @@ def test_renamed_users_keep_their_past():
     assert back.to_bytes() == state.to_bytes()
     one = int(users[3])
     assert state.describe(one) == moved.describe(one ^ 0xABCDEF)
+
+
+def test_looking_twice_at_the_same_things_is_no_change_of_interest():
+    # GIVEN a shop, and the same shop in which every item is looked at a second time a moment later
+    events = shop(users=40, weeks=16)
+    again = replace(events, time_ms=events.time_ms + 1)
+    twice = Events.concatenate([events, again])
+    # WHEN
+    once, more = (list(walk(e))[-1][2][0] for e in (events, twice))
+    # THEN
+    assert np.array_equal(once.p[Head.INTEREST], more.p[Head.INTEREST])
+
+
+def test_silent_weeks_of_regulars_make_the_expected_variation_larger():
+    # GIVEN a shop that all visit every week, and one in which everybody pauses for weeks at times
+    def pauses(user, week):
+        return 0.0 if (week + user) % 8 < 3 else 1.0
+
+    steady = list(walk(shop(users=60, weeks=20, rate=30)))[-1][0]
+    pausing = list(walk(shop(users=60, weeks=20, rate=30, volume=pauses)))[-1][0]
+    # THEN
+    assert pausing.size < 0.5
+    assert steady.size > 1.0
