@@ -17,16 +17,14 @@ from swerve.adapters.local_events import read_canonical
 from swerve.domain import running
 from swerve.domain.calibration import Calibration, HeadTables, soft_maximum
 from swerve.domain.candidate import Head
-from swerve.domain.counts import count_window, split_windows
 from swerve.domain.detector import ACTIVITY, COLD_START_WEEKS, Detector, evidence_of
-from swerve.domain.population import Population
 from swerve.domain.profile import ShardState
 from swerve.domain.tables import TailTable
-from swerve.domain.totals import totals_of
 from swerve.domain.window import WindowSpec
 
 from training import panels
 from training.evaluate import in_weeks
+from training.walk import in_context
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -109,18 +107,15 @@ def walk(folder: Path, zone: str, days: int) -> Walk:
     """Walk a panel and keep every statistic of every ready user-window before a change."""
     spec = WindowSpec(7 if days == 7 else 1, zone)
     log = read_canonical([folder / "EVENTS.csv.gz"], zone)
-    events, changes = log.events, _changes(folder)
-    population, state = Population.empty(spec), ShardState.empty(spec)
+    changes = _changes(folder)
+    state = ShardState.empty(spec)
     steps: list[tuple[NDArray[np.uint64], dict[str, NDArray[np.float64]], NDArray[np.bool_]]] = []
-    for window, inside in split_windows(events, spec):
-        counts = count_window(inside, spec, window)
-        totals, _ = totals_of(counts, state.cohort)
-        population, context, _ = population.advance(window, totals)
+    for counts, context in in_context(log.events, spec):
         state = state.advance(counts, context)
         if context.age < WARMUP_WEEKS * 7 // days or context.gap:
             continue
-        ready = (window - state.first) // days >= COLD_START_WEEKS * 7 // days
-        end = (window + days) / 7
+        ready = (counts.window - state.first) // days >= COLD_START_WEEKS * 7 // days
+        end = (counts.window + days) / 7
         change = np.array([changes[log.users[user]] for user in state.users.tolist()])
         steps.append((state.users, evidence_of(state, context), ready & (end <= change)))
     users = state.users
@@ -218,11 +213,8 @@ def bulk_of(calibration: Calibration, folder: Path, zone: str, days: int) -> NDA
     events = read_canonical([folder / "EVENTS.csv.gz"], zone).events
     calm = np.zeros((len(Head), running.BINS))
     every = np.zeros((len(Head), running.BINS))
-    detector = Detector(spec, calibration)
-    population, state = Population.empty(spec), ShardState.empty(spec)
-    for window, inside in split_windows(events, spec):
-        counts = count_window(inside, spec, window)
-        population, context, _ = population.advance(window, totals_of(counts, state.cohort)[0])
+    detector, state = Detector(spec, calibration), ShardState.empty(spec)
+    for counts, context in in_context(events, spec):
         state, scores = detector.score(state, counts, context)
         calm += scores.histograms.counts.sum(axis=1)
         log_p = {head: np.log(p) for head, p in scores.p.items()}

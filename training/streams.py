@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 from swerve.domain.behaviour import behaviour_named
-from swerve.domain.counts import count_window, split_windows
 from swerve.domain.event import Events
 from swerve.domain.names import name_keys
 from swerve.domain.network_input import FEATURES, frame_of, inputs
-from swerve.domain.population import Population
 from swerve.domain.profile import ShardState
-from swerve.domain.totals import totals_of
 from swerve.domain.window import WindowSpec
+
+from training.walk import in_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,11 +68,8 @@ def to_events(frame: pd.DataFrame) -> Events:
 
 def frames(events: Events, spec: WindowSpec) -> Iterator[tuple[UserFrame, NDArray[np.uint64]]]:
     """Each window of a shop in turn, with the users of its rows."""
-    population, state = Population.empty(spec), ShardState.empty(spec)
-    for window, inside in split_windows(events, spec):
-        counts = count_window(inside, spec, window)
-        totals, _ = totals_of(counts, state.cohort)
-        population, context, _ = population.advance(window, totals)
+    state = ShardState.empty(spec)
+    for counts, context in in_context(events, spec):
         state = state.advance(counts, context)
         yield frame_of(state, counts, context), state.users
 

@@ -12,18 +12,16 @@ from swerve.adapters.local_events import read_canonical
 from swerve.adapters.onnx import load
 from swerve.domain.calibration import Calibration
 from swerve.domain.candidate import Head
-from swerve.domain.counts import count_window, split_windows
 from swerve.domain.detector import Detector
 from swerve.domain.forecast import box
-from swerve.domain.population import Population
 from swerve.domain.profile import ShardState
-from swerve.domain.totals import totals_of
 from swerve.domain.window import WindowSpec
 
 from benchmarks.detection import harness
 from benchmarks.detection.shop import Shop
 from training.evaluate import difference_of_recalls, summarise
 from training.progress import Progress
+from training.walk import in_context
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,11 +52,8 @@ def walked(panel: Path) -> Parts:
     tables = Calibration.shipped()
     found: list[dict[str, NDArray[np.float64]]] = []
     ends = []
-    detector = Detector(spec, tables, load())
-    population, state = Population.empty(spec), ShardState.empty(spec)
-    for window, inside in split_windows(read.events, spec):
-        counts = count_window(inside, spec, window)
-        population, context, _ = population.advance(window, totals_of(counts, state.cohort)[0])
+    detector, state = Detector(spec, tables, load()), ShardState.empty(spec)
+    for counts, context in in_context(read.events, spec):
         state, said = detector.score(state, counts, context)
         at = np.array([place[int(user)] for user in said.users], int)
         low, high = box(state.residuals)
@@ -74,7 +69,7 @@ def walked(panel: Path) -> Parts:
             wide[name] = np.full(len(users), -np.inf)
             wide[name][at] = np.where(np.isfinite(values), values, -np.inf)
         found.append(wide)
-        ends.append((window + 7) / 7)
+        ends.append((counts.window + 7) / 7)
     scores = {name: np.stack([week[name] for week in found], axis=1) for name in found[0]}
     blank = np.zeros((len(users), len(ends)), np.float32)
     return Parts(Shop(users, blank[:, :, None], blank, np.array(ends)), scores)

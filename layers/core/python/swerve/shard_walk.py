@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from swerve.domain.totals import Totals
     from swerve.domain.window import WindowSpec
 
-_NEVER = -1.0  # no p-value is as small
-
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -130,7 +128,7 @@ class Shard:
         found: list[Candidate] = []
         for head in Head:
             free = replace(self._scores, ready=self._scores.ready & ~self._cooling(head))
-            limits = dict.fromkeys(Head, _NEVER) | {head: self._plan.rules.p_thresholds[head]}
+            limits = {head: self._plan.rules.p_thresholds[head]}
             found += self._detector.candidates(
                 self._state, free, self._context, recalibration, limits
             )

@@ -111,7 +111,7 @@ def _events(
     )
     normaliser = Normaliser(found.source, _OFFLINE_KEYRING, zone, *_ALL_TIMES)
     parts: list[Kept] = []
-    ids = [""]
+    ids: list[str] = []
     with (
         tempfile.TemporaryDirectory(prefix="swerve-") as folder,
         Parser(file, Path(folder)) as parser,
@@ -122,7 +122,7 @@ def _events(
             rejected.update(refused.counts)
             ids += [text.strip() for text in parsed.texts.get(Role.USER, [])]
     # The first code stands for no user at all.
-    users.update(list(zip(normaliser.pseudonyms.tolist(), ids, strict=True))[1:])
+    users.update(zip(normaliser.pseudonyms[1:].tolist(), ids, strict=True))
     names.update(normaliser.all_names())
     kept = by_user(Kept.concatenate(parts), normaliser.people())
     ordinal = found.source.dedup is not DedupRule.CONTENT

@@ -137,7 +137,7 @@ class Detector:
         recalibration: Recalibration,
         p_max: Mapping[Head, float],
     ) -> list[Candidate]:
-        """Explain every user whose recalibrated p-value is at most `p_max` of the head.
+        """Explain every user whose recalibrated p-value is at most that of a head in `p_max`.
 
         Parameters
         ----------
@@ -145,10 +145,11 @@ class Detector:
             As `score` returned it.
         """
         found: list[Candidate] = []
-        for head, tables in self.calibration.heads.items():
+        for head, limit in p_max.items():
             p = recalibration.apply(head, scores.bucket[head], scores.p[head])
-            rows = np.flatnonzero(scores.ready & (p <= p_max[head]))
+            rows = np.flatnonzero(scores.ready & (p <= limit))
             if rows.size:
+                tables = self.calibration.heads[head]
                 found += explain(head, tables, state, scores, context, rows, p[rows])
         return found
 

@@ -61,12 +61,6 @@ _TABLE: dict[str, tuple[str, str, str, str]] = {
         "likelihood ratio",
         "似然比",
     ),
-    "down3": (
-        "Loss of the three categories that fell most",
-        "下降最多的三个品类",
-        "likelihood ratio",
-        "似然比",
-    ),
     "own3down": (
         "Loss in the three favourite categories",
         "最常用的三个品类的下降",
@@ -93,12 +87,6 @@ _TABLE: dict[str, tuple[str, str, str, str]] = {
     "days_low": (
         "Fewer active days than usual",
         "活跃天数少于平时",
-        "negative binomial",
-        "负二项分布",
-    ),
-    "days_high": (
-        "More active days than usual",
-        "活跃天数多于平时",
         "negative binomial",
         "负二项分布",
     ),

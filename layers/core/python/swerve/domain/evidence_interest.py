@@ -84,8 +84,9 @@ class PairView:
         First pair of each user that has any, and that user.
     count, own : float32[P]
         Counts in the last weeks; decayed counts before, in terms of this season, x prior.own.
-    shop : float32[P]
-        The shop's share of the pair's key in the same weeks, without this user.
+    share, expected : float32[P]
+        Of each pair's key in the last weeks, as the user's past and the shop predict: its share,
+        and its count among as many as there were.
     total, past : float32[U]
         Sums of count and of own.
     """
@@ -97,18 +98,14 @@ class PairView:
     owners: NDArray[np.intp]
     count: Singles
     own: Singles
-    shop: Singles
+    share: Singles
+    expected: Singles
     total: Singles
     past: Singles
 
     def by_user(self, values: Singles) -> Singles:
         """Sum values of all pairs by user, float32[U]."""
         return _by_user(values, self.starts, self.owners, self.total.size)
-
-    def expected(self) -> Singles:
-        """Share of each pair's key that the user's past and the shop predict."""
-        pull = np.float32(self.prior.pull)
-        return np.asarray((self.own + pull * self.shop) / (self.past + pull)[self.user])
 
 
 def switches(
@@ -193,7 +190,10 @@ def views(
         own *= season.take(key)
         after = _by_user(own, starts, owners, size)
         own *= (before / np.maximum(after, np.float32(1e-9))).take(user)
-        made.append(PairView(weeks, prior, user, starts, owners, count, own, shop, total, before))
+        pull = np.float32(prior.pull)
+        share = (own + pull * shop) / (before + pull)[user]
+        seen = (count, own, share, share * total[user], total, before)
+        made.append(PairView(weeks, prior, user, starts, owners, *seen))
     return made
 
 
@@ -267,27 +267,25 @@ def interest_evidence(state: ShardState, context: Context) -> dict[str, Floats]:
 
 def rises(view: PairView) -> Singles:
     """Gain of each pair from rising, float32[P]."""
-    expected = view.expected() * view.total[view.user]
     rows = np.flatnonzero(view.count > 0)
-    count, mean = view.count[rows], expected[rows]
-    gain = np.zeros(expected.size, np.float32)
+    count, mean = view.count[rows], view.expected[rows]
+    gain = np.zeros(view.count.size, np.float32)
     gain[rows] = np.maximum(_nb_gain(count, mean, (3.0,)), _nb_shift(count, mean))
     return gain
 
 
 def falls(view: PairView) -> Singles:
     """Gain of each pair from falling, float32[P]."""
-    expected = view.expected() * view.total[view.user]
-    likely = np.flatnonzero(expected > _LIKELY)
-    gain = np.zeros(expected.size, np.float32)
-    gain[likely] = _nb_gain(view.count[likely], expected[likely], (0.1, 0.3))
+    likely = np.flatnonzero(view.expected > _LIKELY)
+    gain = np.zeros(view.count.size, np.float32)
+    gain[likely] = _nb_gain(view.count[likely], view.expected[likely], (0.1, 0.3))
     return gain
 
 
 def _fresh(view: PairView) -> Singles:
     """Growth of categories that the user hardly used: a negative binomial gain."""
     used = (view.own >= 0.5 * view.prior.own).astype(np.float32)
-    known = view.by_user(view.expected() * used)
+    known = view.by_user(view.share * used)
     novel = view.total - view.by_user(view.count * used)
     chance = np.clip(1.0 - known, 0.005, 0.995)
     return _nb_gain(novel, chance * view.total, (1.6, 2.5, 4.0), 4.0)
@@ -295,7 +293,7 @@ def _fresh(view: PairView) -> Singles:
 
 def _narrow(view: PairView) -> Singles:
     """Fewer distinct categories than so many events of the same mix would touch, as a z-score."""
-    miss = np.exp(-view.expected() * view.total[view.user])
+    miss: Singles = np.exp(-view.expected)
     seen = view.by_user((view.count > 0).astype(np.float32))
     known = view.by_user(1.0 - miss)
     spread = view.by_user(miss * (1.0 - miss))

@@ -110,10 +110,9 @@ def _moved(state: ShardState, context: Context) -> _Moved:
     user = view.user
     now = view.count / np.maximum(view.total, 1.0)[user]
     before = view.own / np.maximum(view.past, 1e-9)[user]
-    expected = view.expected()
-    up = now > expected
+    up = now > view.share
     gain = np.where(up, np.maximum(rises(view), 0.0), -np.maximum(falls(view), 0.0))
-    toward = np.log((view.count + 20 * expected) / (view.total[user] + 20) / expected)
+    toward = np.log((view.count + 20 * view.share) / (view.total[user] + 20) / view.share)
     per_week = 7 // state.days
     weekly_gain = np.zeros((state.users.size, len(state.ring) // per_week))
     for age, slot in enumerate(state.ring):

@@ -9,7 +9,7 @@ import numpy as np
 
 from swerve.domain import aggregates, binary
 from swerve.domain.counts import BUCKETS
-from swerve.domain.totals import FIXED, MASS_UNIT, SIZES, WEEKLY_DECAY
+from swerve.domain.totals import FIXED, MASS_UNIT, SIZES, WEEKLY_DECAY, chance_of_silence
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,9 +26,7 @@ _FLOOR = 0.5  # events that every category is given for free
 _SETTLED_EVENTS = 8.0  # weighted events by which the cohort factor is pulled to its usual level
 _UNKNOWN_LIKENESS = 32.0
 # 200 user-weeks with 10 events each in a shop as silent as a grocery's: size 0.6.
-_SILENCE_PRIOR = 200.0 * np.append(
-    (0.6 / 10.6) ** 0.6, np.exp(SIZES * np.log(SIZES / (SIZES + 10.0)))
-)
+_SILENCE_PRIOR = 200.0 * np.append((0.6 / 10.6) ** 0.6, chance_of_silence(10.0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -294,6 +294,11 @@ def bounded_items(counts: WindowCounts) -> NDArray[np.int32]:
     return np.minimum(counts.pair_items, _DAY_ITEMS * counts.pair_count)
 
 
+def chance_of_silence(mean: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    """Chance of a week without an event, by negative binomials of each of `SIZES`."""
+    return np.asarray(np.exp(SIZES * np.log(SIZES / (SIZES + mean))))
+
+
 def _silence(before: Cohort, after: Cohort) -> NDArray[np.int64]:
     per_week = 7 // after.days
     idle_before_the_week = after.idle - per_week
@@ -301,8 +306,7 @@ def _silence(before: Cohort, after: Cohort) -> NDArray[np.int64]:
     rows = np.flatnonzero(settled & (idle_before_the_week < _IDLE_WEEKS * per_week))
     mean = before.level[rows, 0].astype(np.float64) / before.span[rows] * per_week
     silent = np.count_nonzero(idle_before_the_week[rows] >= 0)
-    chance = np.exp(SIZES * np.log(SIZES / (SIZES + mean[:, None])))
-    expected = np.rint(FIXED * chance).astype(np.int64).sum(axis=0)
+    expected = np.rint(FIXED * chance_of_silence(mean[:, None])).astype(np.int64).sum(axis=0)
     return np.concatenate([[silent * FIXED], expected])
 
 
