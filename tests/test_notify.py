@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from swerve.domain.alert import build_payload, page_key, to_json
 from swerve.domain.candidate import Candidate
-from swerve.domain.selection import Selection, Severity, Standing
+from swerve.domain.selection import Selection, Standing
+from swerve.domain.severity import Severity
 from swerve.errors import TransientFault
 from swerve.notify import asks_to_tell, tell
 from swerve.ports import AlertRow
