@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from swerve.errors import SwerveError
 
+from cli import closes
 from cli.journey import TIME_ZONE, WEEKS, products, split
 from cli.look import SEVERITIES, Snapshot, alert_lines, chosen_alerts, tally
 
@@ -49,6 +50,7 @@ PARAMETERS = {
 _POLL_S = 0.5
 _SAY_S = 5.0
 _MOST_S = 900
+_MOST_FAILED = 3
 _MOST_TELL_S = 30
 _MAILS = 3
 
@@ -136,31 +138,33 @@ def _put_products(stack: Stack) -> None:
 
 def _follow(stack: Stack, rows: int) -> None:
     """Watch until every row is in a closed window."""
-    deadline, said, nudged = time.monotonic() + _MOST_S, 0.0, 0.0
-    while time.monotonic() < deadline:
+    begun, said, told, nudged = time.monotonic(), "", 0.0, 0.0
+    while (now_s := time.monotonic()) < begun + _MOST_S:
         now = Snapshot.of(stack)
-        if time.monotonic() - said > _SAY_S:
-            typer.echo(f"  {now}")
-            said = time.monotonic()
-        if now.rows >= rows and not now.waiting:
-            typer.echo(f"  {now}")
+        done = now.rows >= rows and not now.waiting
+        if (str(now) != said and now_s - told > _SAY_S) or done:
+            said, told = str(now), now_s
+            typer.echo(f"  {said}")
+        elif now_s - told > _SAY_S:
+            told = now_s
+            typer.echo(f"  ... closing {now.waiting} windows, {now_s - begun:.0f} s so far")
+        if done:
             return
-        rested = time.monotonic() - nudged > _SAY_S
-        if now.rows >= rows and rested and not _closing(stack):
-            # What the schedule does every 15 minutes: close what uploads no longer push.
-            stack.client("stepfunctions").start_execution(
-                stateMachineArn=stack.outputs["CloseWorkflowArn"], input='{"scheduled": true}'
-            )
-            nudged = time.monotonic()
+        _give_up_where_closes_fail(stack)
+        rested = now_s - nudged > _SAY_S
+        if now.rows >= rows and rested and not closes.in_state(stack, "RUNNING"):
+            closes.start(stack)
+            nudged = now_s
         time.sleep(_POLL_S)
     raise SwerveError(f"not all windows were closed within {_MOST_S} s; the log is in {FOLDER}")
 
 
-def _closing(stack: Stack) -> bool:
-    running = stack.client("stepfunctions").list_executions(
-        stateMachineArn=stack.outputs["CloseWorkflowArn"], statusFilter="RUNNING"
-    )
-    return bool(running["executions"])
+def _give_up_where_closes_fail(stack: Stack) -> None:
+    failed = closes.in_state(stack, "FAILED")
+    if len(failed) >= _MOST_FAILED:
+        raise SwerveError(
+            f"the close workflow failed {len(failed)} times: {closes.why(stack, failed[-1])}"
+        )
 
 
 def _await_mails(stack: Stack, alerts: int) -> None:

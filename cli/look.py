@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from swerve.errors import SwerveError
 
+from cli import closes
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -67,9 +69,10 @@ class Snapshot:
 
 
 def follow(stack: Stack, every_s: float) -> Iterator[str]:
-    """Say how far the stack is, and each new alert; once where `every_s` is 0."""
+    """Say how far the stack is, each new alert and failed close; once where `every_s` is 0."""
     said: object = None
     known: set[str] = set()
+    failed: set[str] = set()
     while True:
         now = Snapshot.of(stack)
         if now != said:
@@ -78,6 +81,11 @@ def follow(stack: Stack, every_s: float) -> Iterator[str]:
         fresh = [row for row in chosen_alerts(stack) if row.alert_id not in known]
         known.update(row.alert_id for row in fresh)
         yield from (f"  {line}" for line in alert_lines(fresh) if fresh)
+        for execution in closes.in_state(stack, "FAILED"):
+            if execution not in failed:
+                failed.add(execution)
+                name = execution.rpartition(":")[2]
+                yield f"  close {name} failed; another one tries: {closes.why(stack, execution)}"
         if not every_s:
             return
         time.sleep(every_s)
@@ -112,7 +120,8 @@ def chosen_alerts(
         if row.state != "folded" and row.status != "withdrawn"
     ]
     if window:
-        rows = [row for row in rows if row.window == stack.settings.windows.parse(window)]
+        number = _parsed(stack, window)
+        rows = [row for row in rows if row.window == number]
     if severity:
         rows = [row for row in rows if row.severity == severity]
     if kind:

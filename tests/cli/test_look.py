@@ -40,8 +40,21 @@ class FakeStack:
     world: World = field(default_factory=World)
     settings: Settings = SETTINGS
 
+    outputs: dict[str, str] = field(default_factory=lambda: {"CloseWorkflowArn": "close"})
+    failed: list[str] = field(default_factory=list)
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self.world, name)
+
+    def client(self, _service: str) -> FakeStack:
+        return self
+
+    def list_executions(self, **asked: str) -> dict[str, list[dict[str, str]]]:
+        found = self.failed if asked["statusFilter"] == "FAILED" else []
+        return {"executions": [{"executionArn": name} for name in found]}
+
+    def describe_execution(self, **_: str) -> dict[str, str]:
+        return {"cause": '{"errorMessage": "no memory\\nleft"}'}
 
 
 def events(user: int, keys: list[int]) -> Events:
@@ -213,3 +226,9 @@ def test_watching_once_says_each_alert_once(stack: FakeStack) -> None:
     said = list(look.follow(stack, every_s=0))
     assert said[0].startswith("2 files, 7 rows")
     assert sum("u-1 changed" in line for line in said) == 1
+
+
+def test_watching_says_that_a_close_failed_and_why(stack: FakeStack) -> None:
+    stack.failed = ["arn:aws:states:x:1:execution:close:2026-11-16-1"]
+    said = list(look.follow(stack, every_s=0))
+    assert said[-1] == "  close 2026-11-16-1 failed; another one tries: no memory left"
