@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(".swerve/demo")
 FAST_WEEKS, FAST_HOUSEHOLDS = 20, 500
+FAST_MB, WHOLE_MB = 50, 150  # of disk; measured: 18 and 85 at most
 # So short a log leaves little to alert on after the usual twelve weeks.
 FAST_PARAMETERS = {"WarmupWeeks": "8"}
 PARAMETERS = {
@@ -51,6 +52,7 @@ _POLL_S = 0.5
 _SAY_S = 5.0
 _MOST_S = 900
 _MOST_FAILED = 3
+_MOST_STILL_S = 60
 _MOST_TELL_S = 30
 _MAILS = 3
 
@@ -80,6 +82,7 @@ def play(*, fast: bool, keep: bool, port: int | None) -> None:
     # make and shells end a command by SIGTERM: leave by the same door as Ctrl-C.
     signal.signal(signal.SIGTERM, _interrupt)
     shutil.rmtree(FOLDER, ignore_errors=True)
+    local.need_disk(FAST_MB if fast else WHOLE_MB)
     timings = _Timings()
     parameters = PARAMETERS | (FAST_PARAMETERS if fast else {})
     with timings.stage("Starting the stack on this computer"):
@@ -139,20 +142,30 @@ def _put_products(stack: Stack) -> None:
 def _follow(stack: Stack, rows: int) -> None:
     """Watch until every row is in a closed window."""
     begun, said, told, nudged = time.monotonic(), "", 0.0, 0.0
+    reached, moved = (0, 0), begun
     while (now_s := time.monotonic()) < begun + _MOST_S:
         now = Snapshot.of(stack)
         done = now.rows >= rows and not now.waiting
+        is_closing = bool(closes.in_state(stack, "RUNNING"))
+        if (now.rows, now.closed) != reached or is_closing:
+            reached, moved = (now.rows, now.closed), now_s
         if (str(now) != said and now_s - told > _SAY_S) or done:
             said, told = str(now), now_s
             typer.echo(f"  {said}")
         elif now_s - told > _SAY_S:
             told = now_s
-            typer.echo(f"  ... closing {now.waiting} windows, {now_s - begun:.0f} s so far")
+            doing = f"closing {now.waiting} windows" if now.rows >= rows else "packing"
+            typer.echo(f"  ... {doing}, {now_s - begun:.0f} s so far")
         if done:
             return
         _give_up_where_closes_fail(stack)
+        if now_s - moved > _MOST_STILL_S:
+            raise SwerveError(
+                f"nothing moved for {_MOST_STILL_S} s; the functions say why in"
+                f" {FOLDER}/emulator.log"
+            )
         rested = now_s - nudged > _SAY_S
-        if now.rows >= rows and rested and not closes.in_state(stack, "RUNNING"):
+        if now.rows >= rows and rested and not is_closing:
             closes.start(stack)
             nudged = now_s
         time.sleep(_POLL_S)

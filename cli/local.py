@@ -30,6 +30,7 @@ _START_S = 30
 _DEPLOY_S = 120
 _STOP_S = 5
 _ARTIFACTS = "swerve-artifacts"
+UP_MB = 50  # the emulator, its workers, and a file of some megabytes at a time
 
 # What a laptop wants of the parameters: quick closes, and messages to read.
 LOCAL_PARAMETERS = {"SettleSeconds": "1", "Outbox": "on", "MaxConcurrency": "2"}
@@ -181,6 +182,15 @@ def running(
         emulator.stop()
 
 
+def need_disk(size_mb: int) -> None:
+    """Refuse to start where the disk would fill up half-way: the functions could only fail."""
+    free_mb = shutil.disk_usage(Path.cwd()).free // 1_000_000
+    if free_mb < size_mb:
+        raise SwerveError(
+            f"the disk is full: {free_mb} MB are free for {Path.cwd()}, {size_mb} MB are needed"
+        )
+
+
 def up(parameters: Mapping[str, str], port: int | None = None) -> Stack:
     """Start a stack that lives on until `down`, and note it in `.swerve/` of this folder.
 
@@ -192,6 +202,7 @@ def up(parameters: Mapping[str, str], port: int | None = None) -> Stack:
             " with `swerve down`"
         )
     down()
+    need_disk(UP_MB)
     emulator = Emulator(STATE.parent, port, tied=False)
     try:
         stack = deploy(emulator.endpoint, "swerve", parameters)

@@ -119,7 +119,7 @@ def demo(
 
     1,469,307 purchases of 2,469 households in 53 weekly files of three formats.
 
-    It takes about a minute, 2 GB of memory, and 1 GB of disk below .swerve/demo.
+    It takes about a minute, 2 GB of memory, and 150 MB of disk below .swerve/demo.
 
     [dim]Example:[/dim]  swerve demo --fast --keep
     """

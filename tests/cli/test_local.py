@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from swerve.errors import SwerveError
@@ -162,3 +163,15 @@ def test_the_emulator_ends_when_its_folder_is_removed(tmp_path: Path) -> None:
     while (ended := os.waitpid(emulator.pid, os.WNOHANG)[0]) == 0 and time.monotonic() < deadline:
         time.sleep(0.05)
     assert ended == emulator.pid
+
+
+def test_nothing_starts_where_the_disk_is_nearly_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(local.shutil, "disk_usage", lambda _: SimpleNamespace(free=3_000_000))
+    # WHEN / THEN
+    with pytest.raises(SwerveError, match="the disk is full: 3 MB are free"):
+        local.up({})
+    assert not list(tmp_path.iterdir())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -188,6 +189,17 @@ def test_any_day_names_its_window(stack: FakeStack) -> None:
         list(look.window(stack, "2020-01-01"))
     with pytest.raises(SwerveError, match="not a date"):
         list(look.window(stack, "yesterday"))
+
+
+def test_an_open_window_says_what_it_waits_for(stack: FakeStack) -> None:
+    # GIVEN data reaches the middle of the window, and a file came just now
+    now_ms = int(time.time() * 1000)
+    stack.windows.put_watermark("shop", SPEC.start_ms(MONDAY + 3), now_ms)
+    # WHEN
+    said = next(look.window(stack, "2026-11-18"))
+    # THEN a day of lateness after its end
+    waits = "open until data reaches 2026-11-24 00:00:00 UTC, or no file comes for 24 hours"
+    assert waits in said
 
 
 def test_a_batch_is_found_by_id_or_key(stack: FakeStack) -> None:
