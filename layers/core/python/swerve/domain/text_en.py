@@ -352,7 +352,9 @@ def _numbers(payload: Mapping[str, Any]) -> list[str]:
             lines.append("The shop's own season is divided out of the change.")
     if "breadth_now" in facts and payload["kind"] == "breadth_change":
         before = number_of(facts.get("breadth_before", 0.0))
-        lines.append(f"In effect {before} -> {number_of(facts['breadth_now'])} categories.")
+        lines.append(
+            f"In as many actions: {before} -> {number_of(facts['breadth_now'])} categories."
+        )
     if is_silent(payload):
         span = _span(payload)
         lines.append(f"Last seen {facts['idle_days']:.0f} days before the end of the {span}.")

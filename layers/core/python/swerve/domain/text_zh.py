@@ -345,7 +345,7 @@ def _numbers(payload: Mapping[str, Any]) -> list[str]:
             lines.append("变化幅度已剔除全店季节因素。")
     if "breadth_now" in facts and payload["kind"] == "breadth_change":
         before = number_of(facts.get("breadth_before", 0.0))
-        lines.append(f"有效品类数 {before} → {number_of(facts['breadth_now'])}。")
+        lines.append(f"同等行为数所涉品类：{before} → {number_of(facts['breadth_now'])}个。")
     if is_silent(payload):
         lines.append(f"截至期末已有{round(facts['idle_days'])}天无任何行为。")
     shares = moved(payload)
