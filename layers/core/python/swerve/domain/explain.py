@@ -294,7 +294,7 @@ def _trends(state: ShardState) -> list[Evidence]:
         Evidence(
             "mann_kendall",
             float(z[row]),
-            1.96,
+            float(np.copysign(1.96, z[row])),
             bool(p[row] < 0.05),
             float(p[row]),
             f"Sen slope {slope:+.2f} actions a week, every week",
