@@ -378,8 +378,8 @@ def reason(found: Mapping[str, Any]) -> str:
     if "p_value" in found:
         parts.append(p_text(found["p_value"]))
     bracket = f"（{'，'.join(parts)}）" if parts else ""
-    against = "" if found["vote"] else "不支持，"
-    line = "平时" if compares_with_usual(found["detector"]) else "预警线"
-    line = "低于此值预警" if is_floor(found) else line
+    against = "" if found["vote"] else "（不支持）"
     value, threshold = number(found["value"]), number(found["threshold"])
-    return f"{against}{detector(found)}：{value}，{line} {threshold}{bracket}"
+    line = "平时" if compares_with_usual(found["detector"]) else "预警线"
+    limit = f"低于 {threshold} 预警" if is_floor(found) else f"{line} {threshold}"
+    return f"{against}{detector(found)}：{value}，{limit}{bracket}"
