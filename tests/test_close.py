@@ -364,3 +364,24 @@ def test_the_ledger_balances_and_sees_what_waits():
     assert done.balanced
     assert (done.closed, done.unique, done.duplicates_across) == (packed, packed - 7, 7)
     assert (done.waiting, done.lost, done.conflicts) == (0, 0, 0)
+
+
+def test_an_item_of_few_users_in_every_shard_is_counted_over_all() -> None:
+    # GIVEN 24 users in many shards buy one item in the same week, none of them with a neighbour
+    weekly = shop(WEEKS, users=24)
+    closers = [Closer(settings=replace(SETTINGS, shard_count=count)) for count in (1, 16)]
+    # WHEN
+    for closer in closers:
+        upload(closer.world, weekly, closer.settings)
+        closer.close()
+    # THEN
+    one, many = (
+        {
+            key: body
+            for key, body in closer.world.data.files.items()
+            if key.endswith("population.bin")
+        }
+        for closer in closers
+    )
+    assert one
+    assert many == one
