@@ -340,6 +340,23 @@ def pseudonym(
 
 
 @app.command(rich_help_panel=OPERATE)
+def rotate_key(
+    forget: Annotated[
+        bool, typer.Option("--forget", help="Drop the key before, a horizon after the rotation.")
+    ] = False,
+    stack: StackName = None,
+) -> None:
+    """Give all customers new pseudonyms; their history and cool-downs go with them.
+
+    [dim]Example:[/dim]  swerve rotate-key --stack swerve
+    """
+    from cli import keys
+    from cli.stack import open_stack
+
+    typer.echo((keys.forget if forget else keys.rotate)(open_stack(stack)))
+
+
+@app.command(rich_help_panel=OPERATE)
 def empty_uploads(
     stack: Annotated[str, typer.Option("--stack", metavar="NAME", help="The deployed stack.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,

@@ -25,6 +25,7 @@ COMMANDS = {
     "receipt",
     "train",
     "redrive",
+    "rotate-key",
     "pseudonym",
     "empty-uploads",
 }
