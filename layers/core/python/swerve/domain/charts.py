@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 _COLOURS = ("#D55E00", "#0072B2", "#009E73", "#E69F00", "#56B4E9", "#CC79A7")
 _OTHER = "#9aa3ad"
 _SERIES = len(_COLOURS)
+_SLIVER = 0.4  # where all named categories are less, the rest is left out
 
 _WIDTH = 720
 _LEFT, _RIGHT = 56, 8
@@ -26,16 +28,18 @@ def share_chart(payload: Mapping[str, Any], label: str, other: str, since: str) 
     if not any(point["shares"] for point in history):
         return _before_and_now(payload, label)
     names = _series(payload, history)
-    top, height = _TOP, 200
+    scale = _scale(names, history)
+    height = 200
     paths: list[list[str]] = [[] for _ in range(len(names) + 1)]
     for x, width, point in _columns(history):
         if point["actions"] <= 0:
             continue
         shares = {share["name"]: share["share"] for share in point["shares"]}
-        level = top + height
+        level = float(_TOP + height)
         known = [shares.get(name, 0.0) for name in names]
-        for path, share in zip(paths, [*known, max(0.0, 1.0 - sum(known))], strict=True):
-            tall = round(share * height, 1)
+        rest = max(0.0, 1.0 - sum(known)) if scale == 1 else 0.0
+        for path, share in zip(paths, [*known, rest], strict=True):
+            tall = round(share / scale * height, 1)
             if tall > 0:
                 level -= tall
                 path.append(f"M{x} {level:.1f}h{width}v{tall}h-{width}z")
@@ -45,10 +49,22 @@ def share_chart(payload: Mapping[str, Any], label: str, other: str, since: str) 
         for path, colour in zip(paths, colours, strict=True)
         if path
     )
-    grid = "".join(_line(top + height * (1 - share), percent(share)) for share in (0.0, 0.5, 1.0))
-    body = grid + bars + _dates(history, top + height) + _change_mark(payload, since, top, height)
-    legend = _legend([*names, other], colours)
-    return _svg(body, top + height + 24, label) + legend
+    grid = "".join(
+        _line(_TOP + height * (1 - part), percent(part * scale)) for part in (0.0, 0.5, 1.0)
+    )
+    dates = _dates(history, _TOP + height)
+    body = grid + bars + dates + _change_mark(payload, since, _TOP, height)
+    shown = [*names, other] if scale == 1 else names
+    return _svg(body, _TOP + height + 24, label) + _legend(shown, colours[: len(shown)])
+
+
+def _scale(names: Sequence[str], history: Sequence[Mapping[str, Any]]) -> float:
+    """Share at the top of the chart: less than all where the named ones would be slivers of it."""
+    most = max(
+        sum(share["share"] for share in point["shares"] if share["name"] in names)
+        for point in history
+    )
+    return 1.0 if most > _SLIVER else max(0.1, math.ceil(most * 10) / 10)
 
 
 def activity_chart(payload: Mapping[str, Any], label: str, since: str) -> str:

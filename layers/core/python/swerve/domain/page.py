@@ -9,7 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from swerve.domain.charts import activity_chart, score_chart, share_chart
-from swerve.domain.figures import heard, number, percent
+from swerve.domain.figures import heard, is_floor, number, percent
 from swerve.domain.texts import actions, texts
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ _WORDS: dict[str, dict[str, Any]] = {
         "detector": "Detector",
         "value": "Value",
         "threshold": "Alerts from",
+        "below": "below ",
         "vote": "Votes",
         "yes": "yes",
         "no": "no",
@@ -101,6 +102,7 @@ _WORDS: dict[str, dict[str, Any]] = {
         "detector": "检测方法",
         "value": "数值",
         "threshold": "预警线",
+        "below": "低于 ",
         "vote": "同意",
         "yes": "是",
         "no": "否",
@@ -193,7 +195,7 @@ def _why(payload: Mapping[str, Any], words: Texts, said: Mapping[str, Any]) -> s
     rows = "".join(
         f"<tr><td>{escape(words.detector(found))}</td>"
         f'<td class="n">{number(found["value"])}</td>'
-        f'<td class="n">{number(found["threshold"])}</td>'
+        f'<td class="n">{said["below"] * is_floor(found)}{number(found["threshold"])}</td>'
         f"<td>{said['yes'] if found['vote'] else said['no']}</td></tr>"
         for found in heard(payload)
     )
