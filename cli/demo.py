@@ -187,7 +187,7 @@ def _await_mails(stack: Stack, alerts: int) -> None:
         time.sleep(_POLL_S)
     channels = Counter(key.split("/")[1] for key in stack.data.keys("outbox/"))
     typer.echo(
-        f"  {channels['email']} e-mails and {channels['events']} JSON messages so far:"
+        f"  e-mails so far: {channels['email']}, JSON messages: {channels['events']};"
         " one a second, the rest in the next digest"
     )
 
