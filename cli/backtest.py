@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 import typer
 from swerve.errors import SwerveError
 
+from cli.options import WindowLength, checked_zone
+
 if TYPE_CHECKING:
     from swerve.shard_walk import Shard
 
@@ -29,8 +31,14 @@ def backtest(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the results.")],
-    window: Annotated[str, typer.Option(help="Length of a window: 7d (from Monday) or 1d.")] = "7d",
-    timezone: Annotated[str, typer.Option(help="IANA time zone that windows are cut in.")] = "UTC",
+    window: WindowLength = "7d",
+    timezone: Annotated[
+        str,
+        typer.Option(
+            callback=checked_zone,
+            help="IANA time zone that windows are cut in, and of times that have none.",
+        ),
+    ] = "UTC",
     warmup: Annotated[int, typer.Option(min=0, help="Weeks before the first alarm.")] = 12,
     budget: Annotated[
         float, typer.Option(min=0.0, help="False alarms per 1,000 user-weeks, in all.")
@@ -47,24 +55,33 @@ def backtest(
         bool, typer.Option("--report", help="Also write report.html with figures.")
     ] = False,
 ) -> None:
-    """Replay a history strictly online and write alerts.jsonl and scores.csv.gz."""
+    """Say what Swerve would have told of a history, week by week, without any stack.
+
+    It writes DIR/alerts.jsonl, an alert a line, and DIR/scores.csv.gz, all p-values.
+
+    What is said of a window never depends on rows after it.
+
+    [dim]Example:[/dim]  swerve backtest history.csv.gz --out results --budget 0.5
+    """
     # No matrix is large enough for threads, which each process would start when numpy is loaded.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # These take tenths of a second to load, which `--help` need not wait for.
     from swerve.adapters.local_events import read_canonical
     from swerve.adapters.processes import workers
     from swerve.backtest import backtest as run
+    from swerve.domain.file import Refused
     from swerve.domain.window import WindowSpec
 
-    if window not in {"1d", "7d"}:
-        raise typer.BadParameter(f"--window {window!r} is neither 1d nor 7d")
     if report and find_spec("matplotlib") is None:
-        raise SwerveError("--report needs matplotlib: pip install 'swerve[training]'")
+        raise SwerveError("--report needs matplotlib: pip install --editable '.[training]'")
     started = time.perf_counter()
     spec = WindowSpec(cast("Literal[1, 7]", int(window[0])), timezone)
     # They start up while the files are read.
     with workers(_shard, jobs or _jobs_for(events)) as shards:
-        read = read_canonical(events, timezone)
+        try:
+            read = read_canonical(events, timezone)
+        except Refused as refused:
+            raise SwerveError(f"{', '.join(map(str, events))}: {refused}") from refused
         told = run(
             read.events,
             spec,

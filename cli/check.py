@@ -9,23 +9,37 @@ import typer
 from swerve.errors import SwerveError
 from swerve.receipt import Status, bad_rows_text, lines_of
 
+from cli.options import checked_zone
+
 if TYPE_CHECKING:
     from swerve.check import Checked
     from swerve.domain.source import Source
 
 
 def check(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", exists=True, dir_okay=False)],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            exists=True,
+            dir_okay=False,
+            help="CSV, TSV, JSON Lines, JSON or Parquet; plain, gzip or zstd.",
+        ),
+    ],
     source: Annotated[
         str, typer.Option(help="Adapter to read by, as in events/source=NAME/.", metavar="NAME")
     ] = "",
     adapter: Annotated[
-        Path | None, typer.Option(help="An adapter of your own (TOML).", exists=True)
+        Path | None,
+        typer.Option(help="An adapter of your own (TOML).", exists=True, dir_okay=False),
     ] = None,
     lookup: Annotated[
-        Path | None, typer.Option(help="The side file with item categories.", exists=True)
+        Path | None,
+        typer.Option(help="The side file with item categories.", exists=True, dir_okay=False),
     ] = None,
-    time_zone: Annotated[str, typer.Option(help="Zone of times that have none.")] = "UTC",
+    time_zone: Annotated[
+        str, typer.Option(callback=checked_zone, help="IANA zone of times that have none.")
+    ] = "UTC",
     json_: Annotated[bool, typer.Option("--json", help="Print receipts as JSON.")] = False,
 ) -> None:
     """Say how files would be read: rows taken, rows refused and why, and what to mend.

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from swerve.errors import SwerveError
 
+from cli import closes
 from cli.journey import TIME_ZONE, WEEKS, products, split
 from cli.look import SEVERITIES, Snapshot, alert_lines, chosen_alerts, tally
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(".swerve/demo")
 FAST_WEEKS, FAST_HOUSEHOLDS = 20, 500
+FAST_MB, WHOLE_MB = 50, 150  # of disk; measured: 18 and 85 at most
 # So short a log leaves little to alert on after the usual twelve weeks.
 FAST_PARAMETERS = {"WarmupWeeks": "8"}
 PARAMETERS = {
@@ -49,6 +51,8 @@ PARAMETERS = {
 _POLL_S = 0.5
 _SAY_S = 5.0
 _MOST_S = 900
+_MOST_FAILED = 3
+_MOST_STILL_S = 60
 _MOST_TELL_S = 30
 _MAILS = 3
 
@@ -78,6 +82,7 @@ def play(*, fast: bool, keep: bool, port: int | None) -> None:
     # make and shells end a command by SIGTERM: leave by the same door as Ctrl-C.
     signal.signal(signal.SIGTERM, _interrupt)
     shutil.rmtree(FOLDER, ignore_errors=True)
+    local.need_disk(FAST_MB if fast else WHOLE_MB)
     timings = _Timings()
     parameters = PARAMETERS | (FAST_PARAMETERS if fast else {})
     with timings.stage("Starting the stack on this computer"):
@@ -136,31 +141,43 @@ def _put_products(stack: Stack) -> None:
 
 def _follow(stack: Stack, rows: int) -> None:
     """Watch until every row is in a closed window."""
-    deadline, said, nudged = time.monotonic() + _MOST_S, 0.0, 0.0
-    while time.monotonic() < deadline:
+    begun, said, told, nudged = time.monotonic(), "", 0.0, 0.0
+    reached, moved = (0, 0), begun
+    while (now_s := time.monotonic()) < begun + _MOST_S:
         now = Snapshot.of(stack)
-        if time.monotonic() - said > _SAY_S:
-            typer.echo(f"  {now}")
-            said = time.monotonic()
-        if now.rows >= rows and not now.waiting:
-            typer.echo(f"  {now}")
+        done = now.rows >= rows and not now.waiting
+        is_closing = bool(closes.in_state(stack, "RUNNING"))
+        if (now.rows, now.closed) != reached or is_closing:
+            reached, moved = (now.rows, now.closed), now_s
+        if (str(now) != said and now_s - told > _SAY_S) or done:
+            said, told = str(now), now_s
+            typer.echo(f"  {said}")
+        elif now_s - told > _SAY_S:
+            told = now_s
+            doing = f"closing {now.waiting} windows" if now.rows >= rows else "packing"
+            typer.echo(f"  ... {doing}, {now_s - begun:.0f} s so far")
+        if done:
             return
-        rested = time.monotonic() - nudged > _SAY_S
-        if now.rows >= rows and rested and not _closing(stack):
-            # What the schedule does every 15 minutes: close what uploads no longer push.
-            stack.client("stepfunctions").start_execution(
-                stateMachineArn=stack.outputs["CloseWorkflowArn"], input='{"scheduled": true}'
+        _give_up_where_closes_fail(stack)
+        if now_s - moved > _MOST_STILL_S:
+            raise SwerveError(
+                f"nothing moved for {_MOST_STILL_S} s; the functions say why in"
+                f" {FOLDER}/emulator.log"
             )
-            nudged = time.monotonic()
+        rested = now_s - nudged > _SAY_S
+        if now.rows >= rows and rested and not is_closing:
+            closes.start(stack)
+            nudged = now_s
         time.sleep(_POLL_S)
     raise SwerveError(f"not all windows were closed within {_MOST_S} s; the log is in {FOLDER}")
 
 
-def _closing(stack: Stack) -> bool:
-    running = stack.client("stepfunctions").list_executions(
-        stateMachineArn=stack.outputs["CloseWorkflowArn"], statusFilter="RUNNING"
-    )
-    return bool(running["executions"])
+def _give_up_where_closes_fail(stack: Stack) -> None:
+    failed = closes.in_state(stack, "FAILED")
+    if len(failed) >= _MOST_FAILED:
+        raise SwerveError(
+            f"the close workflow failed {len(failed)} times: {closes.why(stack, failed[-1])}"
+        )
 
 
 def _await_mails(stack: Stack, alerts: int) -> None:
@@ -170,7 +187,7 @@ def _await_mails(stack: Stack, alerts: int) -> None:
         time.sleep(_POLL_S)
     channels = Counter(key.split("/")[1] for key in stack.data.keys("outbox/"))
     typer.echo(
-        f"  {channels['email']} e-mails and {channels['events']} JSON messages so far:"
+        f"  e-mails so far: {channels['email']}, JSON messages: {channels['events']};"
         " one a second, the rest in the next digest"
     )
 

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ _START_S = 30
 _DEPLOY_S = 120
 _STOP_S = 5
 _ARTIFACTS = "swerve-artifacts"
+UP_MB = 50  # the emulator, its workers, and a file of some megabytes at a time
 
 # What a laptop wants of the parameters: quick closes, and messages to read.
 LOCAL_PARAMETERS = {"SettleSeconds": "1", "Outbox": "on", "MaxConcurrency": "2"}
@@ -108,6 +110,8 @@ def deploy(
     endpoint: str, name: str, parameters: Mapping[str, str], *, enforce_iam: bool = False
 ) -> Stack:
     """Package and deploy infra/template.yaml through CloudFormation; return the running stack."""
+    from botocore.exceptions import ClientError
+
     stack = Stack(name, LOCAL_REGION, endpoint, {})
     s3, formation = stack.client("s3"), stack.client("cloudformation")
     s3.create_bucket(Bucket=_ARTIFACTS)
@@ -117,17 +121,31 @@ def deploy(
         return f"s3://{_ARTIFACTS}/{name}/{key}"
 
     chosen = {**LOCAL_PARAMETERS, **parameters}
-    template = with_numeric_concurrency(package(TEMPLATE, put), chosen)
+    packed = package(TEMPLATE, put)
+    _refuse_unknown(chosen, packed["Parameters"])
+    template = with_numeric_concurrency(packed, chosen)
     put("template.json", as_json(for_enforced_iam(template) if enforce_iam else template))
-    formation.create_stack(
-        StackName=name,
-        TemplateURL=f"{endpoint}/{_ARTIFACTS}/{name}/template.json",
-        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
-        Parameters=[
-            {"ParameterKey": key, "ParameterValue": value} for key, value in chosen.items()
-        ],
-    )
+    try:
+        formation.create_stack(
+            StackName=name,
+            TemplateURL=f"{endpoint}/{_ARTIFACTS}/{name}/template.json",
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+            Parameters=[
+                {"ParameterKey": key, "ParameterValue": value} for key, value in chosen.items()
+            ],
+        )
+    except ClientError as refused:
+        raise SwerveError(f"stack {name}: {refused.response['Error']['Message']}") from refused
     return Stack(name, LOCAL_REGION, endpoint, outputs_of(_deployed(formation, name)))
+
+
+def _refuse_unknown(chosen: Mapping[str, str], parameters: Mapping[str, Any]) -> None:
+    """AWS refuses a parameter that the template does not have; the emulator takes it in silence."""
+    for name in chosen:
+        if name not in parameters:
+            near = get_close_matches(name, parameters, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(parameters)}"
+            raise SwerveError(f"infra/template.yaml has no parameter {name}: {hint}")
 
 
 def _deployed(formation: Any, name: str) -> Mapping[str, Any]:
@@ -164,9 +182,27 @@ def running(
         emulator.stop()
 
 
+def need_disk(size_mb: int) -> None:
+    """Refuse to start where the disk would fill up half-way: the functions could only fail."""
+    free_mb = shutil.disk_usage(Path.cwd()).free // 1_000_000
+    if free_mb < size_mb:
+        raise SwerveError(
+            f"the disk is full: {free_mb} MB are free for {Path.cwd()}, {size_mb} MB are needed"
+        )
+
+
 def up(parameters: Mapping[str, str], port: int | None = None) -> Stack:
-    """Start a stack that lives on until `down`, and note it in `.swerve/` of this folder."""
+    """Start a stack that lives on until `down`, and note it in `.swerve/` of this folder.
+
+    Raises SwerveError where one runs already: its data would be gone.
+    """
+    if STATE.exists() and healthy(json.loads(STATE.read_text(encoding="utf-8"))["endpoint"]):
+        raise SwerveError(
+            "a local stack runs in this folder already: use it, or end it and its data"
+            " with `swerve down`"
+        )
     down()
+    need_disk(UP_MB)
     emulator = Emulator(STATE.parent, port, tied=False)
     try:
         stack = deploy(emulator.endpoint, "swerve", parameters)

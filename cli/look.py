@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from swerve.errors import SwerveError
 
+from cli import closes
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -67,9 +69,10 @@ class Snapshot:
 
 
 def follow(stack: Stack, every_s: float) -> Iterator[str]:
-    """Say how far the stack is, and each new alert; once where `every_s` is 0."""
+    """Say how far the stack is, each new alert and failed close; once where `every_s` is 0."""
     said: object = None
     known: set[str] = set()
+    failed: set[str] = set()
     while True:
         now = Snapshot.of(stack)
         if now != said:
@@ -78,6 +81,11 @@ def follow(stack: Stack, every_s: float) -> Iterator[str]:
         fresh = [row for row in chosen_alerts(stack) if row.alert_id not in known]
         known.update(row.alert_id for row in fresh)
         yield from (f"  {line}" for line in alert_lines(fresh) if fresh)
+        for execution in closes.in_state(stack, "FAILED"):
+            if execution not in failed:
+                failed.add(execution)
+                name = execution.rpartition(":")[2]
+                yield f"  close {name} failed; another one tries: {closes.why(stack, execution)}"
         if not every_s:
             return
         time.sleep(every_s)
@@ -90,7 +98,7 @@ def alert_lines(rows: list[AlertRow]) -> Iterator[str]:
     for row in rows:
         told = json.loads(row.payload)
         subject = told["subject"]
-        name = str(subject.get("name") or subject.get("label") or subject["id"])
+        name = str(subject.get("label") or subject["id"])
         yield (
             f"{told['window']['label']:10}  {row.severity:8}  {_short(name):24}"
             f"  {told['kind']:14}  {told['p_value']:8.1e}  {row.state:8}"
@@ -112,7 +120,8 @@ def chosen_alerts(
         if row.state != "folded" and row.status != "withdrawn"
     ]
     if window:
-        rows = [row for row in rows if row.window == stack.settings.windows.parse(window)]
+        number = _parsed(stack, window)
+        rows = [row for row in rows if row.window == number]
     if severity:
         rows = [row for row in rows if row.severity == severity]
     if kind:
@@ -191,7 +200,7 @@ def window(stack: Stack, label: str) -> Iterator[str]:
     control = next((c for c in stack.windows.control() if c.window == number), None)
     if control is None:
         raise SwerveError(f"no event fell into window {label} (it starts on {spec.label(number)})")
-    state = "closed" if control.closed == control.dirty else "to be closed"
+    state = "closed" if control.closed == control.dirty else _why_open(stack, number)
     yield f"window {label}: {state} (changed {control.dirty} times, closed at {control.closed})"
     yield f"  {_time(spec.start_ms(number))} to {_time(spec.end_ms(number))}"
     for manifest in stack.windows.manifests():
@@ -201,6 +210,22 @@ def window(stack: Stack, label: str) -> Iterator[str]:
     rows = list(stack.alerts.in_window(number))
     yield f"{len(rows)} alerts"
     yield from alert_lines(rows) if rows else ()
+
+
+def _why_open(stack: Stack, number: int) -> str:
+    """What a window waits for."""
+    from swerve.domain.watermark import Progress
+
+    knobs, now_ms = stack.settings, int(time.time() * 1000)
+    spec, marks = knobs.windows, stack.windows.watermarks()
+    done = Progress.of(marks, now_ms, knobs.source_idle_s)
+    if done is None or number <= done.newest_complete(
+        spec, now_ms, knobs.lateness_s, knobs.settle_s
+    ):
+        return "to be closed"
+    data = _time(spec.end_ms(number) + knobs.lateness_s * 1000)
+    pause_h = max(knobs.lateness_s, knobs.settle_s) / 3600
+    return f"open until data reaches {data}, or no file comes for {pause_h:.3g} hours"
 
 
 def batch(stack: Stack, prefix: str) -> Iterator[str]:

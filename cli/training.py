@@ -5,15 +5,23 @@ from __future__ import annotations
 import json
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from swerve.errors import SwerveError
 
+from cli.options import WindowLength
+
 RUN = Path(".swerve/model")
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", help="TOML file.", show_default="training/conf/default.toml"),
+    typer.Option(
+        "--config",
+        exists=True,
+        dir_okay=False,
+        help="Settings of the training (TOML).",
+        show_default="training/conf/default.toml",
+    ),
 ]
 RunFolder = Annotated[Path, typer.Option("--run", help="Folder of the run; resumed where left.")]
 
@@ -33,11 +41,14 @@ def train(config: ConfigFile = None, run: RunFolder = RUN) -> None:
 
 
 def tune(
-    trials: Annotated[int, typer.Option(help="How many, those already run included.")] = 20,
+    trials: Annotated[int, typer.Option(min=1, help="How many, those already run included.")] = 20,
     config: ConfigFile = None,
     run: RunFolder = Path(".swerve/tune"),
 ) -> None:
-    """Search learning rate, state, batch and cell by random trials; resumable."""
+    """Search learning rate, state, batch and cell by random trials; resumable.
+
+    [dim]Example:[/dim]  swerve tune --trials 40
+    """
     _need_torch()
     from training.config import DEFAULT, Config
     from training.tune import tune as search
@@ -54,7 +65,10 @@ def export(
         Path | None, typer.Option(help="Folder to write to.", show_default="the model layer")
     ] = None,
 ) -> None:
-    """Export the cell that forecasts unseen users best to ONNX, checked against torch."""
+    """Export the cell that forecasts unseen users best to ONNX, checked against torch.
+
+    [dim]Example:[/dim]  swerve export --run .swerve/mine --to build/model
+    """
     _need_torch()
     from training.config import DEFAULT, Config
     from training.export import LAYER, export_run
@@ -71,10 +85,14 @@ def evaluate(
     recipe: Annotated[
         list[str] | None, typer.Option(help="Panels to make: canonical, wide, promotion ...")
     ] = None,
-    split: Annotated[str, typer.Option(help="Users: train, validation, or test.")] = "validation",
-    seeds: Annotated[int, typer.Option(help="Panels of each recipe.")] = 3,
-    budget: Annotated[float, typer.Option(help="False alarms per 1,000 user-weeks.")] = 1.0,
-    window: Annotated[str, typer.Option(help="Length of a window: 7d or 1d.")] = "7d",
+    split: Annotated[
+        Literal["train", "validation", "test"], typer.Option(help="Users that panels are made of.")
+    ] = "validation",
+    seeds: Annotated[int, typer.Option(min=1, help="Panels of each recipe.")] = 3,
+    budget: Annotated[
+        float, typer.Option(min=0.0, help="False alarms per 1,000 user-weeks, in all.")
+    ] = 1.0,
+    window: WindowLength = "7d",
     panels: Annotated[Path, typer.Option(help="Where panels are kept.")] = Path(".swerve/panels"),
     report: Annotated[
         Path | None, typer.Option(help="Also write one self-contained HTML page with figures.")
@@ -88,9 +106,13 @@ def evaluate(
     [dim]Example:[/dim]  swerve evaluate --recipe canonical --recipe wide --seeds 10
     """
     if report and find_spec("matplotlib") is None:
-        raise SwerveError("--report needs matplotlib: pip install 'swerve[training]'")
-    from training.panels import record_opening
+        raise SwerveError("--report needs matplotlib: pip install --editable '.[training]'")
+    from training.panels import RECIPES, record_opening
     from training.runs import Asked, evaluated
+
+    for name in recipe or ():
+        if name not in RECIPES:
+            raise SwerveError(f"there is no recipe {name}: name some of {', '.join(RECIPES)}")
 
     if split == "test" and open_test:
         record_opening(open_test)
@@ -108,4 +130,4 @@ def evaluate(
 
 def _need_torch() -> None:
     if find_spec("torch") is None:
-        raise SwerveError("training needs torch: pip install 'swerve[training]'")
+        raise SwerveError("training needs torch: pip install --editable '.[training]'")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import copy
+from dataclasses import dataclass, field, replace
 from functools import cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 EXPIRES_S = 2_000_000_000
 MONDAY = 17_168  # 2017-01-02
+WEEKS = 12  # of the history that most tests of the close share
 SETTINGS = Settings(
     window="7d",
     shard_count=2,
@@ -198,3 +200,41 @@ def alerts_of(world: World) -> list[tuple[int, str, str, str]]:
         for row in world.alerts.rows.values()
         if row.status != "withdrawn"
     ]
+
+
+@cache
+def history() -> Events:
+    return shop(WEEKS)
+
+
+def weeks_of(events: Events) -> list[Events]:
+    windows = SETTINGS.windows.window_of(events.time_ms)
+    return [events.take(windows == window) for window in np.unique(windows)]
+
+
+@cache
+def at_once() -> Closer:
+    """The whole history in one batch, closed in one run: what every other way must equal."""
+    closer = Closer()
+    upload(closer.world, history())
+    assert closer.close() == 1
+    return closer
+
+
+@cache
+def _before_last_week() -> World:
+    closer = Closer()
+    *earlier, _ = weeks_of(history())
+    for week in earlier:
+        upload(closer.world, week)
+    closer.close()
+    return closer.world
+
+
+def before_last_week() -> Closer:
+    """All weeks but the last are closed; the last and a late file of the week before are in."""
+    closer = Closer(copy.deepcopy(_before_last_week()))
+    *_, before, last = weeks_of(history())
+    upload(closer.world, last)
+    upload(closer.world, replace(before, key=before.key + np.uint64(77)).take(slice(0, 5)))
+    return closer

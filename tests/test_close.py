@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 from dataclasses import replace
-from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,57 +13,31 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from swerve import close, plan, run
 from swerve.domain.event import Events
-from swerve.errors import LayoutChanged, PartialsMissing, SwerveError, TransientFault
+from swerve.errors import LayoutChanged, PartialsMissing, TransientFault
 from swerve.ledger import ledger
 
-from tests.closing import MONDAY, SETTINGS, Closer, alerts_of, shop, state_of, upload
+from tests.closing import (
+    MONDAY,
+    SETTINGS,
+    WEEKS,
+    Closer,
+    alerts_of,
+    at_once,
+    before_last_week,
+    history,
+    shop,
+    state_of,
+    upload,
+    weeks_of,
+)
 from tests.fakes import Crash, World
 
 if TYPE_CHECKING:
     from swerve.ports import AlertRow
 
-WEEKS = 12
 SLOW = settings(
     max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )
-
-
-@cache
-def history() -> Events:
-    return shop(WEEKS)
-
-
-def weeks_of(events: Events) -> list[Events]:
-    windows = SETTINGS.windows.window_of(events.time_ms)
-    return [events.take(windows == window) for window in np.unique(windows)]
-
-
-@cache
-def at_once() -> Closer:
-    """The whole history in one batch, closed in one run: what every other way must equal."""
-    closer = Closer()
-    upload(closer.world, history())
-    assert closer.close() == 1
-    return closer
-
-
-@cache
-def _before_last_week() -> World:
-    closer = Closer()
-    *earlier, _ = weeks_of(history())
-    for week in earlier:
-        upload(closer.world, week)
-    closer.close()
-    return closer.world
-
-
-def before_last_week() -> Closer:
-    """All weeks but the last are closed; the last and a late file of the week before are in."""
-    closer = Closer(copy.deepcopy(_before_last_week()))
-    *_, before, last = weeks_of(history())
-    upload(closer.world, last)
-    upload(closer.world, replace(before, key=before.key + np.uint64(77)).take(slice(0, 5)))
-    return closer
 
 
 def remembered(world: World) -> dict[str, bytes]:
@@ -149,22 +122,6 @@ def test_a_crash_between_any_two_calls_then_a_retry_gives_the_same(part):
         assert state_of(closer.world) == state_of(straight.world), f"call {k}"
         assert closer.world.alerts.rows == straight.world.alerts.rows, f"call {k}"
         assert closer.world.windows.counters == straight.world.windows.counters, f"call {k}"
-
-
-def test_after_a_crash_another_execution_takes_over_when_the_lease_ends():
-    # GIVEN
-    straight, closer = before_last_week(), before_last_week()
-    straight.close()
-    closer.world.break_with(crash_at=30)
-    with pytest.raises(Crash):
-        closer.close("dead")
-    closer.world.faults.heal()
-    # WHEN / THEN
-    assert closer.close("heir") == 0
-    closer.world.clock.advance(run.LEASE_S)
-    assert closer.close("heir") == 1
-    assert closer.world.data.files == straight.world.data.files
-    assert closer.world.alerts.rows == straight.world.alerts.rows
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -323,79 +280,6 @@ def test_late_data_of_a_long_history_is_carried_to_its_end(monkeypatch):
     assert sorted(alerts_of(closer.world)) == sorted(alerts_of(at_once().world))
 
 
-def test_one_execution_at_a_time():
-    # GIVEN
-    closer = before_last_week()
-    closer.world.clock.advance(SETTINGS.settle_s)
-    first = plan.plan(closer.deps, "first")
-    # WHEN / THEN
-    assert first["next"] == "go"
-    assert plan.plan(closer.deps, "second")["next"] == "nothing"
-    assert plan.plan(closer.deps, "first")["run"] == first["run"]
-
-
-def test_a_run_whose_lease_was_lost_selects_nothing():
-    # GIVEN
-    closer = before_last_week()
-    closer.world.clock.advance(SETTINGS.settle_s)
-    rows = dict(closer.world.alerts.rows)
-    answer = plan.plan(closer.deps, "slow")
-    closer.world.clock.advance(run.LEASE_S)
-    plan.plan(closer.deps, "fast")
-    # WHEN / THEN
-    with pytest.raises(SwerveError, match="ran out"):
-        closer.run(answer["run"], answer["shards"], "slow")
-    assert closer.world.alerts.rows == rows
-
-
-def test_uploads_that_never_settle_are_closed_after_so_many_waits():
-    # GIVEN
-    closer = before_last_week()
-    # WHEN
-    answers = [plan.plan(closer.deps, "execution", waits) for waits in (0, plan.MOST_WAITS)]
-    # THEN
-    assert [answer["next"] for answer in answers] == ["wait", "go"]
-    assert answers[0]["waits"] == 1
-
-
-def test_one_execution_waits_for_all():
-    # GIVEN
-    closer = before_last_week()
-    # WHEN
-    answers = [plan.plan(closer.deps, owner)["next"] for owner in ("first", "second", "first")]
-    # THEN
-    assert answers == ["wait", "nothing", "wait"]
-
-
-def test_a_waiter_that_died_is_followed_by_another():
-    # GIVEN
-    closer = before_last_week()
-    plan.plan(closer.deps, "dead")
-    closer.world.clock.advance(SETTINGS.settle_s + 61)
-    store_again(closer)
-    # WHEN / THEN
-    assert plan.plan(closer.deps, "next")["next"] == "wait"
-
-
-def test_a_waiter_that_goes_makes_room_for_the_next():
-    # GIVEN
-    closer = before_last_week()
-    plan.plan(closer.deps, "first")
-    closer.world.clock.advance(SETTINGS.settle_s)
-    # WHEN
-    gone = plan.plan(closer.deps, "first", 1)
-    store_again(closer)
-    # THEN
-    assert gone["next"] == "go"
-    assert plan.plan(closer.deps, "second")["next"] == "wait"
-
-
-def store_again(closer):
-    """A batch comes now: uploads are not settled."""
-    source, (watermark_ms, _) = next(iter(closer.world.windows.watermarks().items()))
-    closer.world.windows.put_watermark(source, watermark_ms, closer.world.clock.now_ms())
-
-
 def test_lost_partials_stop_the_close():
     # GIVEN
     closer = before_last_week()
@@ -480,3 +364,24 @@ def test_the_ledger_balances_and_sees_what_waits():
     assert done.balanced
     assert (done.closed, done.unique, done.duplicates_across) == (packed, packed - 7, 7)
     assert (done.waiting, done.lost, done.conflicts) == (0, 0, 0)
+
+
+def test_an_item_of_few_users_in_every_shard_is_counted_over_all() -> None:
+    # GIVEN 24 users in many shards buy one item in the same week, none of them with a neighbour
+    weekly = shop(WEEKS, users=24)
+    closers = [Closer(settings=replace(SETTINGS, shard_count=count)) for count in (1, 16)]
+    # WHEN
+    for closer in closers:
+        upload(closer.world, weekly, closer.settings)
+        closer.close()
+    # THEN
+    one, many = (
+        {
+            key: body
+            for key, body in closer.world.data.files.items()
+            if key.endswith("population.bin")
+        }
+        for closer in closers
+    )
+    assert one
+    assert many == one

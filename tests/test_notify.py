@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from swerve.domain.alert import build_payload, page_key, to_json
 from swerve.domain.candidate import Candidate
-from swerve.domain.selection import Selection, Severity, Standing
+from swerve.domain.selection import Selection, Standing
+from swerve.domain.severity import Severity
 from swerve.errors import TransientFault
 from swerve.notify import asks_to_tell, tell
 from swerve.ports import AlertRow
@@ -150,7 +151,7 @@ def test_the_digest_counts_what_cool_downs_hold_back() -> None:
     memory = Selection(WINDOW, (standing,)).to_json()
     shop.world.data.files["selection/window=2026-11-16.json"] = memory.encode()
     shop.tell()
-    assert "told of lately: 7" in shop.topics["email"].published[0].message
+    assert "heard of their subject lately: 7" in shop.topics["email"].published[0].message
 
 
 def test_the_day_has_a_budget_and_says_what_it_held_back() -> None:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from swerve.domain.candidate import Candidate
-from swerve.domain.selection import Action, Decision, Severity
+from swerve.domain.selection import Action, Decision
+from swerve.domain.severity import Severity
 from swerve.reconcile import TOLD_EARLIER, reconcile
 
 from tests.domain.alerts import FACTS, NAMES, WINDOW, candidates, decision

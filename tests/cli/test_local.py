@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from swerve.errors import SwerveError
@@ -113,3 +116,62 @@ def test_up_leaves_a_stack_that_down_ends(tmp_path: Path, monkeypatch: pytest.Mo
     # THEN
     assert gone(state["pid"])
     assert not local.down()
+
+
+def test_a_second_up_leaves_the_first_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN
+    monkeypatch.chdir(tmp_path)
+    first = local.up({})
+    try:
+        # WHEN / THEN
+        with pytest.raises(SwerveError, match="runs in this folder already"):
+            local.up({})
+        assert healthy(first.endpoint)
+    finally:
+        local.down()
+
+
+@pytest.mark.parametrize(
+    ("parameter", "reason"),
+    [
+        ({"Windw": "7d"}, "did you mean Window?"),
+        ({"ShardCount": "3"}, "'ShardCount' value '3' is not in AllowedValues"),
+    ],
+)
+def test_a_wrong_parameter_is_refused_and_leaves_nothing_running(
+    parameter: dict[str, str], reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN
+    monkeypatch.chdir(tmp_path)
+    # WHEN
+    with pytest.raises(SwerveError, match=re.escape(reason)):
+        local.up(parameter)
+    # THEN
+    assert not list(tmp_path.glob(".swerve/emulator-*"))
+
+
+def test_the_emulator_ends_when_its_folder_is_removed(tmp_path: Path) -> None:
+    # GIVEN one that lives on
+    emulator = Emulator(tmp_path / "state", tied=False)
+    emulator.leave()
+    # WHEN make clean
+    shutil.rmtree(tmp_path / "state")
+    # THEN
+    deadline = time.monotonic() + PATIENCE_S
+    while (ended := os.waitpid(emulator.pid, os.WNOHANG)[0]) == 0 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert ended == emulator.pid
+
+
+def test_nothing_starts_where_the_disk_is_nearly_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(local.shutil, "disk_usage", lambda _: SimpleNamespace(free=3_000_000))
+    # WHEN / THEN
+    with pytest.raises(SwerveError, match="the disk is full: 3 MB are free"):
+        local.up({})
+    assert not list(tmp_path.iterdir())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -40,8 +41,21 @@ class FakeStack:
     world: World = field(default_factory=World)
     settings: Settings = SETTINGS
 
+    outputs: dict[str, str] = field(default_factory=lambda: {"CloseWorkflowArn": "close"})
+    failed: list[str] = field(default_factory=list)
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self.world, name)
+
+    def client(self, _service: str) -> FakeStack:
+        return self
+
+    def list_executions(self, **asked: str) -> dict[str, list[dict[str, str]]]:
+        found = self.failed if asked["statusFilter"] == "FAILED" else []
+        return {"executions": [{"executionArn": name} for name in found]}
+
+    def describe_execution(self, **_: str) -> dict[str, str]:
+        return {"cause": '{"errorMessage": "no memory\\nleft"}'}
 
 
 def events(user: int, keys: list[int]) -> Events:
@@ -177,6 +191,17 @@ def test_any_day_names_its_window(stack: FakeStack) -> None:
         list(look.window(stack, "yesterday"))
 
 
+def test_an_open_window_says_what_it_waits_for(stack: FakeStack) -> None:
+    # GIVEN data reaches the middle of the window, and a file came just now
+    now_ms = int(time.time() * 1000)
+    stack.windows.put_watermark("shop", SPEC.start_ms(MONDAY + 3), now_ms)
+    # WHEN
+    said = next(look.window(stack, "2026-11-18"))
+    # THEN a day of lateness after its end
+    waits = "open until data reaches 2026-11-24 00:00:00 UTC, or no file comes for 24 hours"
+    assert waits in said
+
+
 def test_a_batch_is_found_by_id_or_key(stack: FakeStack) -> None:
     by_id, by_key = list(look.batch(stack, "b1")), list(look.batch(stack, "events/b1.csv"))
     assert by_id == by_key
@@ -213,3 +238,9 @@ def test_watching_once_says_each_alert_once(stack: FakeStack) -> None:
     said = list(look.follow(stack, every_s=0))
     assert said[0].startswith("2 files, 7 rows")
     assert sum("u-1 changed" in line for line in said) == 1
+
+
+def test_watching_says_that_a_close_failed_and_why(stack: FakeStack) -> None:
+    stack.failed = ["arn:aws:states:x:1:execution:close:2026-11-16-1"]
+    said = list(look.follow(stack, every_s=0))
+    assert said[-1] == "  close 2026-11-16-1 failed; another one tries: no memory left"

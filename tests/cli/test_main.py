@@ -3,16 +3,13 @@ from __future__ import annotations
 import errno
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import duckdb
 import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 COMMANDS = {
     "up",
@@ -28,6 +25,7 @@ COMMANDS = {
     "receipt",
     "train",
     "redrive",
+    "rotate-key",
     "pseudonym",
     "empty-uploads",
 }
@@ -99,6 +97,104 @@ def test_a_full_disk_gives_one_line(
     # THEN
     assert done.exit_code == 1
     assert done.stderr == f"swerve: the disk is full: free about 1 GB for {tmp_path}\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        (["nonsense"], "No such command 'nonsense'"),
+        (["upload", "missing.csv"], "'missing.csv' does not exist"),
+        (["check", "missing.csv"], "'missing.csv' does not exist"),
+        (["up", "--window", "2d"], "'2d' is not one of '1d', '7d'"),
+        (["up", "--language", "fr"], "'fr' is not one of 'en', 'zh-CN'"),
+        (["up", "--time-zone", "Mars/Olympus"], "Mars/Olympus is no IANA time zone"),
+        (["up", "--horizon-days", "-3"], "greater than or equal to 7"),
+        (["up", "--port", "99999"], "less than or equal to 65535"),
+        (["alerts", "--severity", "grave"], "'grave' is not one of 'critical'"),
+        (["alerts", "--kind", "swerve"], "'swerve' is not one of 'switch'"),
+        (["inspect", "shard", "x"], "valid integer"),
+        (["backtest", "here.csv"], "Missing option '--out'"),
+        (["backtest", "here.csv", "--out", "o", "--window", "3d"], "'3d' is not one of"),
+        (["backtest", "here.csv", "--out", "o", "--timezone", ""], "is no IANA time zone"),
+        (["check", "here.csv", "--time-zone", "/etc"], "/etc is no IANA time zone"),
+        (["tune", "--trials", "0"], "greater than or equal to 1"),
+        (["train", "--config", "missing.toml"], "'missing.toml' does not exist"),
+        (["evaluate", "--split", "nope"], "'nope' is not one of"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_use_gives_one_line_and_code_2(command: list[str], reason: str) -> None:
+    # GIVEN
+    Path("here.csv").write_text("user_id,timestamp,behavior\n", encoding="utf-8")
+    # WHEN
+    done = CliRunner().invoke(app, command)
+    # THEN
+    assert done.exit_code == 2
+    assert done.stderr.count("\n") == 1
+    assert reason in done.stderr
+    assert "--help`" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        (["backtest", "bad.csv", "--out", "o"], "bad.csv: No adapter fits. Fields found: a, b."),
+        (["backtest", "empty.csv", "--out", "o"], "empty.csv: There is no row"),
+        (["backtest", "good.csv", "--out", "good.csv"], "good.csv: File exists"),
+        (["check", "good.csv", "--adapter", "bad.csv"], "bad.csv is not TOML"),
+        (["redrive", "nowhere"], "name one of ingest, score, notify"),
+        (["evaluate", "--recipe", "nope"], "name some of canonical"),
+    ],
+    ids=" ".join,
+)
+def test_a_fault_gives_one_line_and_code_1(command: list[str], reason: str) -> None:
+    # GIVEN
+    Path("bad.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    Path("empty.csv").touch()
+    row = "1,2026-01-01T00:00:00Z,view,a,b,1"
+    head = "user_id,timestamp,behavior,item_id,category_id,value"
+    Path("good.csv").write_text(f"{head}\n{row}\n", encoding="utf-8")
+    # WHEN
+    done = CliRunner().invoke(app, command)
+    # THEN
+    assert done.exit_code == 1
+    assert done.stderr.count("\n") == 1
+    assert reason in done.stderr
+
+
+def test_a_fault_nobody_knows_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    # GIVEN
+    def broken(**_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("cli.demo.play", broken)
+    # WHEN / THEN
+    assert isinstance(CliRunner().invoke(app, ["demo"]).exception, ZeroDivisionError)
+
+
+def test_what_aws_says_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    # GIVEN
+    from botocore.exceptions import ClientError
+
+    def denied(_: object) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "not you"}}, "Query")
+
+    monkeypatch.setattr("cli.stack.open_stack", denied)
+    # WHEN
+    done = CliRunner().invoke(app, ["alerts"])
+    # THEN
+    assert done.exit_code == 1
+    assert done.stderr.startswith("swerve: AWS said: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_every_command_shows_an_example() -> None:
+    missing = [
+        name
+        for name in sorted(COMMANDS | {"tune", "export"})
+        if "Example:" not in CliRunner().invoke(app, [name, "--help"]).output
+    ]
+    assert not missing
 
 
 def test_help_needs_none_of_the_heavy_packages() -> None:

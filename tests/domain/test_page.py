@@ -110,3 +110,16 @@ def test_an_ended_alert_asks_for_nothing_to_be_done() -> None:
     page = alert_page(payloads()["user-switch-withdrawn"], "en", NOW_MS)
     assert "What to do" not in page
     assert 'class="note"' in page
+
+
+def test_slivers_of_a_wide_mix_are_drawn_large() -> None:
+    # GIVEN a shopper of a hundred categories, of which the named ones are a few percent
+    payload = payloads()["user-switch"]
+    for point in payload["history"]:
+        point["shares"] = [{**share, "share": share["share"] / 10} for share in point["shares"]]
+    # WHEN
+    text = Facts(alert_page(payload, "en", NOW_MS)).text
+    # THEN
+    assert "10%" in text
+    assert "100%" not in text
+    assert "other" not in text

@@ -5,47 +5,12 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from swerve.domain.candidate import Candidate, Head, Kind, Level, Share
-from swerve.domain.selection import (
-    Action,
-    Selection,
-    SelectionRules,
-    Severity,
-    benjamini_hochberg,
-    select,
-    severity_of,
-)
+from swerve.domain.candidate import Candidate, Head, Kind, Level
+from swerve.domain.selection import Action, Selection, SelectionRules, benjamini_hochberg, select
+
+from tests.domain.candidates import WEEK, WINDOW, candidate
 
 RULES = SelectionRules({Head.INTEREST: 1e-3, Head.ENGAGEMENT: 1e-3}, cooldown_weeks=4)
-WINDOW = 4 + 7 * 2900  # a Monday
-WEEK = 7
-
-
-def candidate(
-    subject: str = "u-0000000000000001",
-    kind: Kind = Kind.SWITCH,
-    window: int = WINDOW,
-    p_value: float = 1e-4,
-    level: Level = Level.USER,
-    falling: int = 11,
-    rising: int = 22,
-    **facts: float,
-) -> Candidate:
-    head = Head.ENGAGEMENT if kind in {Kind.SURGE, Kind.DROP, Kind.CHURN_RISK} else Head.INTEREST
-    return Candidate(
-        level,
-        subject,
-        head,
-        kind,
-        window,
-        window - WEEK,
-        0,
-        p_value,
-        (),
-        (Share(falling, 0.5, 0.1),) if falling else (),
-        (Share(rising, 0.1, 0.5),) if rising else (),
-        facts,
-    )
 
 
 def actions(decisions: tuple) -> list[tuple[str, str]]:
@@ -139,24 +104,6 @@ def test_a_new_alert_replaces_an_open_one() -> None:
     ]
 
 
-def test_many_users_with_one_move_become_one_category_alert() -> None:
-    # GIVEN 20 users from 11 to 22, and 19 users from 11 to 33
-    together = [candidate(f"u-{user:016x}") for user in range(20)]
-    too_few = [candidate(f"u-{user:016x}", rising=33) for user in range(100, 119)]
-    # WHEN
-    _, decisions = select(Selection(), WINDOW, together + too_few, RULES)
-    # THEN
-    selected = [d for d in decisions if d.action is Action.SELECTED]
-    folded = [d for d in decisions if d.action is Action.FOLDED]
-    assert len(folded) == 20
-    assert {d.into for d in folded} == {"c-0000000000000016#switch"}
-    assert len(selected) == 1 + 19
-    (group,) = [d for d in selected if d.level is Level.CATEGORY]
-    assert group.candidate is not None
-    assert group.candidate.facts["users"] == 20
-    assert group.candidate.rising == (Share(22, pytest.approx(0.1), pytest.approx(0.5)),)
-
-
 def test_folded_users_are_in_cool_down_and_end_in_silence() -> None:
     together = [candidate(f"u-{user:016x}") for user in range(20)]
     again = [candidate("u-0000000000000003", window=WINDOW + WEEK)]
@@ -173,21 +120,6 @@ def test_a_category_told_lately_is_not_told_again_by_folding() -> None:
     second = [candidate(f"u-{user:016x}", window=WINDOW + WEEK) for user in range(50, 75)]
     told = run([first, second])
     assert {d.action for d in told[1]} == {Action.FOLDED, Action.HELD}
-
-
-def test_folding_can_be_turned_off() -> None:
-    together = [candidate(f"u-{user:016x}") for user in range(25)]
-    _, decisions = select(Selection(), WINDOW, together, replace(RULES, fold_users=0))
-    assert {d.action for d in decisions} == {Action.SELECTED}
-    assert len(decisions) == 25
-
-
-def test_churn_is_never_folded() -> None:
-    together = [
-        candidate(f"u-{user:016x}", Kind.CHURN_RISK, falling=0, rising=0) for user in range(25)
-    ]
-    _, decisions = select(Selection(), WINDOW, together, RULES)
-    assert {d.level for d in decisions} == {Level.USER}
 
 
 def test_benjamini_hochberg_agrees_with_scipy() -> None:
@@ -216,24 +148,6 @@ def test_windows_come_in_order() -> None:
     memory, _ = select(Selection(), WINDOW, [], RULES)
     with pytest.raises(ValueError, match="after window"):
         select(memory, WINDOW, [], RULES)
-
-
-@pytest.mark.parametrize(
-    ("made", "severity"),
-    [
-        (candidate(p_value=9e-4, rising=0, falling=0), Severity.LOW),
-        (candidate(p_value=9e-4), Severity.MEDIUM),
-        (candidate(p_value=1e-4), Severity.HIGH),
-        (candidate(kind=Kind.CHURN_RISK, p_value=1e-5, ratio=0.0), Severity.CRITICAL),
-        (candidate(kind=Kind.SURGE, p_value=1e-5, ratio=4.0), Severity.HIGH),
-        (
-            candidate("platform", Kind.DROP, level=Level.PLATFORM, p_value=1e-5, ratio=0.6),
-            Severity.CRITICAL,
-        ),
-    ],
-)
-def test_severity(made: Candidate, severity: Severity) -> None:
-    assert severity_of(made) is severity
 
 
 @st.composite

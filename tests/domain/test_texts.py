@@ -98,6 +98,16 @@ def test_hostile_names_are_defused(language: str) -> None:
             assert "\nBcc" not in text
 
 
+def test_a_detector_that_looks_downward_says_below() -> None:
+    # GIVEN
+    calm = {"detector": "lstm_residual", "value": -3.1, "threshold": -8.2, "vote": False}
+    loud = {**calm, "value": -9.4, "vote": True}
+    # WHEN / THEN
+    assert "-3.1, would alert below -8.2" in text_en.reason(calm)
+    assert "-9.4, alerts below -8.2" in text_en.reason(loud)
+    assert "-9.4，低于 -8.2 预警" in text_zh.reason(loud)
+
+
 def test_no_certainty_is_invented() -> None:
     # GIVEN a stack without a back-test, THEN no mail says how many alerts are right
     for payload in payloads().values():

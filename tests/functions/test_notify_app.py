@@ -12,7 +12,7 @@ import pytest
 from moto import mock_aws
 from swerve.adapters import aws
 from swerve.domain.alert import page_key
-from swerve.domain.selection import Severity
+from swerve.domain.severity import Severity
 from swerve.reconcile import reconcile
 
 from tests.domain.alerts import FACTS, NAMES, WINDOW, candidates, decision

@@ -26,7 +26,7 @@ from swerve.domain.merge import merge as merged
 from swerve.domain.packing import unpack
 from swerve.domain.population import Context, Population
 from swerve.domain.profile import ShardState
-from swerve.domain.totals import Totals, totals_of
+from swerve.domain.totals import ITEM_USERS, Totals, totals_of
 from swerve.errors import PartialsMissing
 from swerve.run import CloseDeps, Run, read
 
@@ -90,7 +90,9 @@ def merge(deps: CloseDeps, run_name: str, shard: int) -> None:
             chunk |= {f"{label}.old": found.old.tobytes(), f"{label}.new": found.new.tobytes()}
         window_events = merged([Part(b, events) for b, events, _ in unpacked], renames)
         chunk[label] = window_events.events.to_bytes()
-        summed, cohort = totals_of(count_window(window_events.events, spec, window), cohort)
+        # All items: one that few users of this shard touched may be touched by many in others.
+        counted = count_window(window_events.events, spec, window)
+        summed, cohort = totals_of(counted, cohort, item_users=1)
         totals[label] = summed.to_bytes()
         packed: Counter[str] = Counter()
         for batch_id, events, _ in unpacked:
@@ -126,6 +128,7 @@ def population(deps: CloseDeps, run_name: str) -> None:
             for batch_id, events in found["packed"].items():
                 packed[batch_id, window] += events
     _check_complete(run, spec, packed)
+    sums = {window: summed.of_many(ITEM_USERS) for window, summed in sums.items()}
     state = _population_before(deps, run)
     contexts: dict[str, bytes] = {}
     aggregates: dict[str, Any] = {}

@@ -14,7 +14,8 @@ from swerve.domain.early import early_candidates
 from swerve.domain.merge import Part, Renames, merge
 from swerve.domain.packing import unpack
 from swerve.domain.population import Population
-from swerve.domain.selection import Action, Decision, Selection, severity_of
+from swerve.domain.selection import Action, Decision, Selection
+from swerve.domain.severity import severity_of
 from swerve.domain.totals import totals_of
 from swerve.domain.watermark import Progress
 from swerve.ports import AlertRow

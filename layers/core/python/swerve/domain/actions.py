@@ -111,7 +111,7 @@ def _english(code: str, payload: Mapping[str, Any]) -> str:
         "send_less": "Send less until activity returns.",
         "look_for_trouble": "Look for a failed order, a complaint or a late delivery.",
         "send_winback": "Send the win-back offer today.",
-        "call_within_48h": "Call back within 48 hours, if the user agreed to calls.",
+        "call_within_48h": "Call within 48 hours, if the user has agreed to calls.",
         "check_stock": f"Check stock and replenishment of {after}.",
         "look_for_gap": f"See what users of {after} look for and do not find.",
         "slow_reorders": f"Check stock-outs of {subject_name or before}; slow re-orders.",
@@ -135,16 +135,16 @@ def _chinese(code: str, payload: Mapping[str, Any]) -> str:
         "set_breadth": (
             "展示更丰富的品类。"
             if payload["change"].get("delta_pct", 0) >= 0
-            else "减少展示品类，优先保留下来的品类。"
+            else "精简展示品类，优先展示用户仍在购买的品类。"
         ),
         "review_segment": "核对该用户的人群标签是否仍然合适。",
         "pause_category": f"7天内暂停向该用户推送{before}活动。",
         "feature_category": f"趁热主推{after}。",
         "invite_to_launch": f"邀请该用户参与{after}新品首发。",
         "send_less": "活跃恢复前减少推送。",
-        "look_for_trouble": "查找失败订单、投诉或延迟配送。",
+        "look_for_trouble": "排查失败订单、投诉或配送延误。",
         "send_winback": "今天发放挽回优惠。",
-        "call_within_48h": "48小时内回访（限已同意电话联系的用户）。",
+        "call_within_48h": "48小时内电话回访（仅限已同意电话联系的用户）。",
         "check_stock": f"核查{after}的库存与补货。",
         "look_for_gap": f"了解{after}用户想找而没找到的商品。",
         "slow_reorders": f"检查{subject_name or before}的缺货与配送，放缓补货。",

@@ -119,6 +119,11 @@ class Candidate:
     facts: dict[str, float] = field(default_factory=dict)
     history: tuple[HistoryPoint, ...] = ()
 
+    @property
+    def key(self) -> tuple[Level, str, Head]:
+        """What is told once: a subject by one of its heads."""
+        return self.level, self.subject, self.head
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self)

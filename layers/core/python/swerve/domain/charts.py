@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -14,27 +15,31 @@ if TYPE_CHECKING:
 _COLOURS = ("#D55E00", "#0072B2", "#009E73", "#E69F00", "#56B4E9", "#CC79A7")
 _OTHER = "#9aa3ad"
 _SERIES = len(_COLOURS)
+_SLIVER = 0.4  # where all named categories are less, the rest is left out
 
 _WIDTH = 720
-_LEFT, _RIGHT = 40, 8
+_LEFT, _RIGHT = 56, 8
+_TOP = 30  # room for the date of the change, on a phone too
 
 
-def share_chart(payload: Mapping[str, Any], label: str, other: str) -> str:
+def share_chart(payload: Mapping[str, Any], label: str, other: str, since: str) -> str:
     """Stacked shares by window with the change marked; `other` names the rest."""
     history = payload.get("history", [])
     if not any(point["shares"] for point in history):
         return _before_and_now(payload, label)
     names = _series(payload, history)
-    top, height = 18, 200
+    scale = _scale(names, history)
+    height = 200
     paths: list[list[str]] = [[] for _ in range(len(names) + 1)]
     for x, width, point in _columns(history):
         if point["actions"] <= 0:
             continue
         shares = {share["name"]: share["share"] for share in point["shares"]}
-        level = top + height
+        level = float(_TOP + height)
         known = [shares.get(name, 0.0) for name in names]
-        for path, share in zip(paths, [*known, max(0.0, 1.0 - sum(known))], strict=True):
-            tall = round(share * height, 1)
+        rest = max(0.0, 1.0 - sum(known)) if scale == 1 else 0.0
+        for path, share in zip(paths, [*known, rest], strict=True):
+            tall = round(share / scale * height, 1)
             if tall > 0:
                 level -= tall
                 path.append(f"M{x} {level:.1f}h{width}v{tall}h-{width}z")
@@ -44,26 +49,38 @@ def share_chart(payload: Mapping[str, Any], label: str, other: str) -> str:
         for path, colour in zip(paths, colours, strict=True)
         if path
     )
-    grid = "".join(_line(top + height * (1 - share), percent(share)) for share in (0.0, 0.5, 1.0))
-    body = grid + bars + _dates(history, top + height) + _change_mark(payload, history, top, height)
-    legend = _legend([*names, other], colours)
-    return _svg(body, top + height + 24, label) + legend
+    grid = "".join(
+        _line(_TOP + height * (1 - part), percent(part * scale)) for part in (0.0, 0.5, 1.0)
+    )
+    dates = _dates(history, _TOP + height)
+    body = grid + bars + dates + _change_mark(payload, since, _TOP, height)
+    shown = [*names, other] if scale == 1 else names
+    return _svg(body, _TOP + height + 24, label) + _legend(shown, colours[: len(shown)])
 
 
-def activity_chart(payload: Mapping[str, Any], label: str) -> str:
+def _scale(names: Sequence[str], history: Sequence[Mapping[str, Any]]) -> float:
+    """Share at the top of the chart: less than all where the named ones would be slivers of it."""
+    most = max(
+        sum(share["share"] for share in point["shares"] if share["name"] in names)
+        for point in history
+    )
+    return 1.0 if most > _SLIVER else max(0.1, math.ceil(most * 10) / 10)
+
+
+def activity_chart(payload: Mapping[str, Any], label: str, since: str) -> str:
     """Actions by window; empty without history."""
     history = payload.get("history", [])
     most = max((point["actions"] for point in history), default=0.0)
     if most <= 0:
         return ""
-    top, height = 18, 90
+    top, height = _TOP, 90
     path = "".join(
         f"M{x} {top + height}h{width}v-{point['actions'] / most * height:.1f}h-{width}z"
         for x, width, point in _columns(history)
     )
     grid = _line(top + height, "0") + _line(top, f"{most:,.0f}")
     bars = f'<path d="{path}" fill="{_COLOURS[1]}"/>'
-    body = grid + bars + _dates(history, top + height) + _change_mark(payload, history, top, height)
+    body = grid + bars + _dates(history, top + height) + _change_mark(payload, since, top, height)
     return _svg(body, top + height + 24, label)
 
 
@@ -77,7 +94,7 @@ def score_chart(payload: Mapping[str, Any], label: str) -> str:
         return ""
     limit = score_of(payload.get("p_limit", 1.0))
     most = max([limit, *(score for _, score in scored)]) * 1.1
-    top, height = 18, 110
+    top, height = _TOP, 110
 
     def y(score: float) -> float:
         return float(top + height * (1 - score / most))
@@ -138,18 +155,17 @@ def _columns(
     return [(round(_LEFT + step * place, 1), width, point) for place, point in enumerate(history)]
 
 
-def _change_mark(
-    payload: Mapping[str, Any], history: Sequence[Mapping[str, Any]], top: float, height: float
-) -> str:
+def _change_mark(payload: Mapping[str, Any], since: str, top: float, height: float) -> str:
+    """Dashed line where the change began, with its date in the words of `since`."""
     changed = payload["window"]["change_label"]
-    for x, width, point in _columns(history):
+    for x, width, point in _columns(payload["history"]):
         if point["window"] >= changed:
             at = x - width * 0.11
             anchor, gap = ("end", -5) if at > _WIDTH / 2 else ("start", 5)
             return (
                 f'<line class="mark" x1="{at:.1f}" x2="{at:.1f}" y1="{top - 6}" '
                 f'y2="{top + height}"/><text class="strong" x="{at + gap:.1f}" y="{top - 5}" '
-                f'text-anchor="{anchor}">{changed}</text>'
+                f'text-anchor="{anchor}">{since.format(day=changed)}</text>'
             )
     return ""
 

@@ -122,13 +122,13 @@ _TABLE: dict[str, tuple[str, str, str, str]] = {
     ),
     "iqr_fence": (
         "Distance outside the usual range of surprises",
-        "超出平时意外范围的距离",
+        "意外程度超出平时范围",
         "IQR fence",
         "四分位距法",
     ),
     "mann_kendall": (
         "Steady trend, not one spike",
-        "稳步变化，并非单次波动",
+        "稳步变化而非单次波动",
         "Mann-Kendall",
         "Mann-Kendall",
     ),

@@ -11,6 +11,7 @@ from swerve.domain.candidate import Candidate, Evidence, Head, HistoryPoint, Kin
 from swerve.domain.evidence_engagement import weekly
 from swerve.domain.evidence_interest import falls, item_views, rises
 from swerve.domain.forecast import box
+from swerve.domain.kinds import Mix
 from swerve.domain.trend import mann_kendall, sen_slope
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ NAMED = 3
 _DRIFT_P = 0.1
 _DRIFT_WEEKS = 5
 _SILENT_WEEKS = 2.0
-_CONCENTRATED = 0.5  # share of what is new that two categories hold: new interest, else breadth
+_UNKNOWN_SHARE = 0.0005  # a category of less was never met before, or long ago
+_NEW = Kind.NEW_INTEREST
 _HISTORY_CATEGORIES = 6
 _HISTORY_WINDOWS = 26
 # The change began where so much of the evidence has come in since: what came before adds noise.
@@ -83,7 +85,7 @@ def explain(
         now, total = moved.now, moved.view.total[place]
         if head is Head.INTEREST:
             now, total = _since(some, moved, place, age)
-        falling, rising = _shares(moved, now, float(total), place)
+        falling, rising = _shares(moved, now, float(total), place, fresh_first=kind is _NEW)
         made.append(
             Candidate(
                 level=Level.USER,
@@ -128,27 +130,20 @@ def _interest(
     by_week = moved.weekly[place]
     age = _age_of(by_week, _MOST)
     mine = moved.view.user == place
-    gain, now, before = moved.gain[mine], moved.now[mine], moved.before[mine]
-    fresh = np.sort(np.where(before < 0.002, now, 0.0))[::-1]
-    concentrated = fresh[:2].sum() >= _CONCENTRATED * max(float(fresh.sum()), 1e-9)
-    lost = -gain[gain < 0].sum()
-    if best.startswith("narrow"):
-        kind = Kind.BREADTH_CHANGE
-    elif best.startswith(("fresh", "up3")) and lost < gain[gain > 0].sum():
-        kind = Kind.NEW_INTEREST if concentrated else Kind.BREADTH_CHANGE
-    elif _drifts(by_week, _age_of(by_week, 1.0)):
+    total = float(moved.view.total[place])
+    mix = Mix(moved.before[mine], moved.now[mine], moved.gain[mine], total)
+    kind = mix.kind(best)
+    if kind is None and _drifts(by_week, _age_of(by_week, 1.0)):
         kind, age = Kind.DRIFT, _age_of(by_week, 1.0)
-    else:
-        kind = Kind.SWITCH
     weeks = moved.weekly.shape[1]
     events = state.events[place].reshape(weeks, -1).sum(axis=1)
     facts = {
         "actions_now": float(events[:age].mean()),
         "actions_before": float(events[age:].mean()) if age < weeks else float(events.mean()),
-        "breadth_now": _breadth(now),
-        "breadth_before": _breadth(before),
+        "breadth_now": mix.breadth_now,
+        "breadth_before": mix.breadth_before,
     }
-    return kind, age, facts
+    return kind or Kind.SWITCH, age, facts
 
 
 def _age_of(by_week: Floats, part: float) -> int:
@@ -191,12 +186,6 @@ def _drifts(by_week: Floats, age: int) -> bool:
     return bool(z[0] > 0 and p[0] < _DRIFT_P)
 
 
-def _breadth(share: Floats) -> float:
-    """Categories that would give this entropy if all were used alike."""
-    told = share[share > 0]
-    return float(np.exp(-(told * np.log(told)).sum() / max(told.sum(), 1e-9))) if told.size else 0.0
-
-
 def _engagement(
     state: ShardState,
     trailing: tuple[Floats, Floats, Floats],
@@ -231,15 +220,17 @@ def _engagement(
 
 
 def _shares(
-    moved: _Moved, now: Floats, total: float, place: int
+    moved: _Moved, now: Floats, total: float, place: int, *, fresh_first: bool
 ) -> tuple[tuple[Share, ...], tuple[Share, ...]]:
-    """What fell and what rose, the clearest first."""
+    """What fell and what rose, the clearest first; a new interest is named before grown ones."""
     mine = np.flatnonzero(moved.view.user == place)
     before = moved.before[mine]
     surprise = _deviance(total * now[mine], total * before + _LEAST_EXPECTED)
     order = np.argsort(-surprise, kind="stable")
     grown = now[mine] - before
     falling = [mine[r] for r in order if grown[r] < 0][:NAMED]
+    if fresh_first:
+        order = order[np.argsort(before[order] >= _UNKNOWN_SHARE, kind="stable")]
     rising = [mine[r] for r in order if grown[r] > 0][:NAMED]
     return tuple(_share(moved, now, r) for r in falling), tuple(
         _share(moved, now, r) for r in rising
@@ -303,7 +294,7 @@ def _trends(state: ShardState) -> list[Evidence]:
         Evidence(
             "mann_kendall",
             float(z[row]),
-            1.96,
+            float(np.copysign(1.96, z[row])),
             bool(p[row] < 0.05),
             float(p[row]),
             f"Sen slope {slope:+.2f} actions a week, every week",

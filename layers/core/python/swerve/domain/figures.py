@@ -18,6 +18,7 @@ NAMED_SHARE = 0.1
 SILENT_DAYS = 7
 SEASONAL = 0.15
 RAREST = 100_000  # rarer chances are beyond what the calibration has seen
+_BOTH_WAYS = frozenset({"lstm_residual", "mann_kendall"})
 REASONS = 5  # lines of evidence in a mail; the page has them all
 
 
@@ -170,6 +171,16 @@ def is_silent(payload: Mapping[str, Any]) -> bool:
     """Whether a user who does less has not been seen for a while."""
     losing = payload["kind"] in {"drop", "churn_risk"} and payload["level"] == "user"
     return bool(losing and payload["facts"].get("idle_days", 0) >= SILENT_DAYS)
+
+
+def has_stopped(payload: Mapping[str, Any]) -> bool:
+    """Whether a user does nothing at all any more: the days say more than `-100%`."""
+    return is_silent(payload) and payload["facts"].get("ratio", 1.0) <= 0
+
+
+def is_floor(found: Mapping[str, Any]) -> bool:
+    """Whether a detector that looks both ways looked downward: it votes below its line."""
+    return found["detector"] in _BOTH_WAYS and found["threshold"] < 0
 
 
 def is_main(payload: Mapping[str, Any]) -> bool:

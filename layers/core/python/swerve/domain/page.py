@@ -9,7 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from swerve.domain.charts import activity_chart, score_chart, share_chart
-from swerve.domain.figures import heard, number, percent
+from swerve.domain.figures import heard, is_floor, number, percent
 from swerve.domain.texts import actions, texts
 
 if TYPE_CHECKING:
@@ -56,22 +56,25 @@ summary{margin-top:1.5em;color:var(--soft);cursor:pointer}
 .do{padding:0;list-style:none}.do li{padding:.5em .8em;margin:.4em 0;background:var(--card);
 border-radius:6px}.do b{display:block;font-size:.85rem;color:var(--soft)}
 footer{margin-top:3em;font-size:.85rem;color:var(--soft);overflow-wrap:anywhere}
-@media(max-width:480px){svg text{font-size:18px}}
-@media print{:root{--ink:#000;--soft:#333;--paper:#fff;--card:#fff;--line:#999}
-body{padding:0}h2,figure,table{break-inside:avoid}}
+@media(max-width:480px){svg text{font-size:22px}}
+@media print{:root{--ink:#000;--soft:#333;--paper:#fff;--card:#fff;--line:#999;
+--critical:#b00020;--high:#b35000;--medium:#7a5b00;--low:#44546a}
+body{padding:0}h2,figure,table{break-inside:avoid}h2{break-after:avoid}}
 """.replace("\n", "")
 
-_WORDS = {
+_WORDS: dict[str, dict[str, Any]] = {
     "en": {
         "interest": "Share of interest by category",
-        "activity": "Activity, actions a window",
+        "activity": {1: "Actions a day", 7: "Actions a week"},
+        "since": "since {day}",
         "score": "Score against the alert line",
-        "score_note": "The score counts zeros: 4 means 1 in 10,000 by chance.",
+        "score_note": "Above the dashed line it alerts. A score of 4 means 1 in 10,000 by chance.",
         "why": "Why",
         "do": "What to do",
         "detector": "Detector",
         "value": "Value",
         "threshold": "Alerts from",
+        "below": "below ",
         "vote": "Votes",
         "yes": "yes",
         "no": "no",
@@ -90,14 +93,16 @@ _WORDS = {
     },
     "zh-CN": {
         "interest": "各品类兴趣占比",
-        "activity": "活跃度：每期行为数",
+        "activity": {1: "每日行为数", 7: "每周行为数"},
+        "since": "{day} 起",
         "score": "得分与预警线",
-        "score_note": "得分即零的个数：4 表示偶然出现的机会为万分之一。",
+        "score_note": "高于虚线即预警。得分为 4 表示偶然出现的机会为万分之一。",
         "why": "依据",
         "do": "建议",
         "detector": "检测方法",
         "value": "数值",
         "threshold": "预警线",
+        "below": "低于 ",
         "vote": "同意",
         "yes": "是",
         "no": "否",
@@ -126,9 +131,9 @@ def alert_page(payload: Mapping[str, Any], language: str, now_ms: int) -> str:
         '<meta name="robots" content="noindex"><meta name="referrer" content="no-referrer">',
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body><main>",
         _head(payload, words, title, now_ms),
+        _do(payload, words, said),
         _charts(payload, words, said),
         _why(payload, words, said),
-        _do(payload, words, said),
         f'<h2 id="help">{said["help"]}</h2><p class="soft">{said["help_text"]}</p>',
         f"</main><footer>{escape(words.footer(payload))}</footer></body></html>\n",
     ]
@@ -156,13 +161,13 @@ def _joined(said: list[str]) -> str:
     return escape(" ".join(part for part in said if part))
 
 
-def _charts(payload: Mapping[str, Any], words: Texts, said: Mapping[str, str]) -> str:
-    history = payload.get("history", [])
+def _charts(payload: Mapping[str, Any], words: Texts, said: Mapping[str, Any]) -> str:
+    history, days = payload.get("history", []), payload["stack"]["window_days"]
     label = escape(" ".join(words.what(payload)))
     figures = []
     for title, svg in (
-        (said["interest"], share_chart(payload, label, said["other"])),
-        (said["activity"], activity_chart(payload, label)),
+        (said["interest"], share_chart(payload, label, said["other"], said["since"])),
+        (said["activity"][days], activity_chart(payload, label, said["since"])),
         (said["score"], score_chart(payload, label)),
     ):
         if svg:
@@ -171,7 +176,7 @@ def _charts(payload: Mapping[str, Any], words: Texts, said: Mapping[str, str]) -
     return "".join(figures) + (_numbers(history, said) if history else "")
 
 
-def _numbers(history: list[dict[str, Any]], said: Mapping[str, str]) -> str:
+def _numbers(history: list[dict[str, Any]], said: Mapping[str, Any]) -> str:
     """Return the chart's numbers for those who do not see it."""
     rows = "".join(
         f'<tr><td>{point["window"]}</td><td class="n">{number(point["actions"])}</td><td>'
@@ -186,11 +191,11 @@ def _numbers(history: list[dict[str, Any]], said: Mapping[str, str]) -> str:
     )
 
 
-def _why(payload: Mapping[str, Any], words: Texts, said: Mapping[str, str]) -> str:
+def _why(payload: Mapping[str, Any], words: Texts, said: Mapping[str, Any]) -> str:
     rows = "".join(
         f"<tr><td>{escape(words.detector(found))}</td>"
         f'<td class="n">{number(found["value"])}</td>'
-        f'<td class="n">{number(found["threshold"])}</td>'
+        f'<td class="n">{said["below"] * is_floor(found)}{number(found["threshold"])}</td>'
         f"<td>{said['yes'] if found['vote'] else said['no']}</td></tr>"
         for found in heard(payload)
     )
@@ -201,7 +206,7 @@ def _why(payload: Mapping[str, Any], words: Texts, said: Mapping[str, str]) -> s
     )
 
 
-def _do(payload: Mapping[str, Any], words: Texts, said: Mapping[str, str]) -> str:
+def _do(payload: Mapping[str, Any], words: Texts, said: Mapping[str, Any]) -> str:
     if payload["status"] in {"resolved", "withdrawn"}:
         return ""
     items = "".join(

@@ -104,9 +104,11 @@ def _names_event(source: Source, text: str) -> bool:
 def _unknown(shape: Shape, sources: Iterable[Source], named: Source | None) -> Refused:
     folded = {field.casefold() for field in shape.fields}
 
-    def likeness(source: Source) -> float:
+    def likeness(source: Source) -> tuple[bool, float]:
         marks = source.match or source.columns
-        return sum(field.casefold() in folded for field in marks) / len(marks)
+        found = sum(field.casefold() in folded for field in marks)
+        # A file with field names is not like one that has none, whatever its columns are called.
+        return bool(source.match and found), found / len(marks)
 
     nearest = named or max(sources, key=likeness)
     lacking = [f for f in nearest.match or nearest.columns if f.casefold() not in folded]

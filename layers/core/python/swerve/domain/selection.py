@@ -1,4 +1,4 @@
-"""Which candidates become alerts: threshold or FDR, cool-down, folding, severity, end of an alert.
+"""Which candidates become alerts: threshold or FDR, cool-down, end of an alert.
 
 Pure and deterministic: the same candidates in any order give the same bytes. What is remembered
 between windows is a `Selection`, stored as `selection/window=W.json`.
@@ -7,17 +7,20 @@ between windows is a `Selection`, stored as `selection/window=W.json`.
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from swerve.domain.candidate import Candidate, Evidence, Head, Kind, Level, Share
+from swerve.domain.candidate import Head, Kind, Level
 from swerve.domain.detectors import GROUP
+from swerve.domain.folding import fold
+from swerve.domain.severity import Severity, severity_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from swerve.domain.candidate import Candidate
 
 DAYS_PER_WEEK = 7
 
@@ -25,32 +28,6 @@ DAYS_PER_WEEK = 7
 # -log10(p) below 0.8 of the score that would have fired (hysteresis, so that it does not flap).
 RESOLVE_WINDOWS = 2
 RESOLVE_SCORE_RATIO = 0.8
-
-# Severity: one point each for rarer than 1 in 10,000 and 1 in 100,000, for a big and a very big
-# change, for a level that concerns many people, and two for the platform.
-RARE_P, VERY_RARE_P = 1e-4, 1e-5
-BIG_SHARE, VERY_BIG_SHARE = 0.3, 0.6  # of a subject's actions moved
-BIG_RATIO, VERY_BIG_RATIO = 3.0, 8.0  # of activity, up or down
-SILENT_WEEKS_RATIO = 1e9  # activity fell to nothing
-
-
-class Severity(StrEnum):
-    """How urgent an alert is."""
-
-    LOW = "low"
-    MEDIUM = "medium"
-    HIGH = "high"
-    CRITICAL = "critical"
-
-
-_SEVERITY_BY_POINTS = (
-    Severity.LOW,
-    Severity.MEDIUM,
-    Severity.HIGH,
-    Severity.HIGH,
-    Severity.CRITICAL,
-)
-_LEVEL_POINTS = {Level.USER: 0, Level.PLATFORM: 2}
 
 
 class Action(StrEnum):
@@ -236,19 +213,19 @@ def select(
     alarming = [c for c in best.values() if c.p_value <= limits[c.level, c.head]]
 
     fresh, decisions = _hold_back(alarming, standings, window, rules)
-    chosen, folded = _fold(fresh, rules.fold_users)
+    chosen, folded = fold(fresh, rules.fold_users)
     # A category alert made by folding may itself be in its cool-down.
     told, held_groups = _hold_back(chosen, standings, window, rules)
     decisions += held_groups
     for candidate, into in folded:
         limit = limits[candidate.level, candidate.head]
         decisions.append(_decision(Action.FOLDED, candidate, limit, into))
-        standings[_key(candidate)] = _standing(candidate, limit, is_open=False)
+        standings[candidate.key] = _standing(candidate, limit, is_open=False)
     for candidate in told:
         limit = limits[candidate.level, candidate.head]
-        decisions += _tell(candidate, limit, standings.get(_key(candidate)))
+        decisions += _tell(candidate, limit, standings.get(candidate.key))
         is_group = any(found.detector == GROUP for found in candidate.evidence)
-        standings[_key(candidate)] = _standing(candidate, limit, is_open=not is_group)
+        standings[candidate.key] = _standing(candidate, limit, is_open=not is_group)
 
     kept: list[Standing] = []
     for key in sorted(standings):
@@ -261,20 +238,6 @@ def select(
             kept.append(standing)
     decisions.sort(key=lambda d: (d.level, d.subject, d.kind, d.action, d.window))
     return Selection(window, tuple(kept)), tuple(decisions)
-
-
-def severity_of(candidate: Candidate) -> Severity:
-    """Severity from the p-value, the size of the change and the level."""
-    points = (candidate.p_value <= RARE_P) + (candidate.p_value <= VERY_RARE_P)
-    if candidate.head is Head.INTEREST:
-        size = max((abs(s.now - s.before) for s in candidate.falling + candidate.rising), default=0)
-        points += (size >= BIG_SHARE) + (size >= VERY_BIG_SHARE)
-    else:
-        ratio = candidate.facts.get("ratio", 1.0)
-        size = max(ratio, 1 / ratio) if ratio > 0 else SILENT_WEEKS_RATIO
-        points += (size >= BIG_RATIO) + (size >= VERY_BIG_RATIO)
-    points += _LEVEL_POINTS.get(candidate.level, 1)
-    return _SEVERITY_BY_POINTS[min(points, len(_SEVERITY_BY_POINTS) - 1)]
 
 
 def benjamini_hochberg(p_values: Iterable[float], tests: int, q: float) -> float:
@@ -294,13 +257,9 @@ def benjamini_hochberg(p_values: Iterable[float], tests: int, q: float) -> float
     return limit
 
 
-def _key(candidate: Candidate) -> tuple[Level, str, Head]:
-    return candidate.level, candidate.subject, candidate.head
-
-
 def _best_per_head(candidates: Iterable[Candidate]) -> dict[tuple[Level, str, Head], Candidate]:
-    ranked = sorted(candidates, key=lambda c: (*_key(c), c.p_value, c.kind))
-    return {key: next(group) for key, group in groupby(ranked, key=_key)}
+    ranked = sorted(candidates, key=lambda c: (*c.key, c.p_value, c.kind))
+    return {key: next(group) for key, group in groupby(ranked, key=lambda c: c.key)}
 
 
 def _limits(
@@ -359,7 +318,7 @@ def _hold_back(
     free: list[Candidate] = []
     held: list[Decision] = []
     for candidate in candidates:
-        standing = standings.get(_key(candidate))
+        standing = standings.get(candidate.key)
         if standing is None or not _cooling(standing, window, rules):
             free.append(candidate)
             continue
@@ -401,85 +360,4 @@ def _standing(candidate: Candidate, p_limit: float, *, is_open: bool) -> Standin
         candidate.window,
         p_limit,
         open=is_open,
-    )
-
-
-def _move(candidate: Candidate) -> tuple[str, int, int] | None:
-    """What users must share to be folded: from and to, or the category of a surge or drop."""
-    falling = candidate.falling[0].category if candidate.falling else 0
-    rising = candidate.rising[0].category if candidate.rising else 0
-    if candidate.kind in {Kind.SWITCH, Kind.DRIFT} and falling and rising:
-        return candidate.kind.value, falling, rising
-    if candidate.kind in {Kind.SURGE, Kind.NEW_INTEREST} and rising:
-        return candidate.kind.value, 0, rising
-    if candidate.kind is Kind.DROP and falling:
-        return candidate.kind.value, falling, 0
-    return None
-
-
-def _fold(
-    candidates: list[Candidate], fold_users: int
-) -> tuple[list[Candidate], list[tuple[Candidate, str]]]:
-    """Split into (told by themselves or for many, folded into which category alert)."""
-    groups: dict[tuple[str, int, int], list[Candidate]] = {}
-    chosen: dict[tuple[Level, str, Head], Candidate] = {}
-    for candidate in candidates:
-        move = _move(candidate) if fold_users and candidate.level is Level.USER else None
-        if move is None:
-            chosen[_key(candidate)] = candidate
-        else:
-            groups.setdefault(move, []).append(candidate)
-    folded: list[tuple[Candidate, str]] = []
-    for move in sorted(groups, key=lambda m: (-len(groups[m]), m)):
-        members = groups[move]
-        if len(members) < fold_users:
-            chosen.update((_key(member), member) for member in members)
-            continue
-        group = _as_category(members, fold_users)
-        # A category that alarms by itself is told once, in its own words.
-        told = chosen.setdefault(_key(group), group)
-        into = f"{told.subject}#{told.kind.value}"
-        folded.extend((member, into) for member in members)
-    return [chosen[key] for key in sorted(chosen)], folded
-
-
-def _as_category(members: list[Candidate], fold_users: int) -> Candidate:
-    """One category candidate that speaks for `members`, who made the same move."""
-    first = members[0]
-    falling, rising = _mean_share(members, "falling"), _mean_share(members, "rising")
-    category = (rising or falling)[0].category
-    count = len(members)
-    ratios = sorted(m.facts["ratio"] for m in members if "ratio" in m.facts)
-    facts = {"users": float(count)}
-    if ratios:
-        facts["ratio"] = ratios[len(ratios) // 2]
-    for name in ("actions_now", "actions_before"):
-        if all(name in member.facts for member in members):
-            facts[name] = math.fsum(member.facts[name] for member in members)
-    return Candidate(
-        Level.CATEGORY,
-        f"c-{category:016x}",
-        first.head,
-        first.kind,
-        first.window,
-        min(member.change_window for member in members),
-        first.bucket,
-        min(1.0, min(member.p_value for member in members) * count),
-        (Evidence(GROUP, count, fold_users, vote=True),),
-        falling,
-        rising,
-        facts,
-    )
-
-
-def _mean_share(members: list[Candidate], side: str) -> tuple[Share, ...]:
-    shares = [getattr(member, side)[0] for member in members if getattr(member, side)]
-    if len(shares) < len(members) or len({share.category for share in shares}) > 1:
-        return ()
-    return (
-        Share(
-            shares[0].category,
-            math.fsum(share.before for share in shares) / len(shares),
-            math.fsum(share.now for share in shares) / len(shares),
-        ),
     )

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from swerve.domain.detectors import GROUP, compares_with_usual, words_of
 from swerve.domain.figures import (
     fall,
+    has_stopped,
+    is_floor,
     is_group,
     is_main,
     is_rarest,
@@ -78,12 +80,8 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 def day(value: date, *, weekday: bool = False, year: bool = False) -> str:
     """`16 Nov`, `Mon 16 Nov 2026`."""
-    text = f"{value.day} {_MONTHS[value.month - 1]}"
-    return (
-        (f"{_DAYS[value.weekday()]} " if weekday else "")
-        + text
-        + (f" {value.year}" if year else "")
-    )
+    name = f"{_DAYS[value.weekday()]} " if weekday else ""
+    return f"{name}{value.day} {_MONTHS[value.month - 1]}" + (f" {value.year}" if year else "")
 
 
 def kind_title(payload: Mapping[str, Any]) -> str:
@@ -103,7 +101,7 @@ def headline(payload: Mapping[str, Any], *, short: bool = False) -> str:  # noqa
         case "switch":
             return f"{who} {before or 'other'} -> {after or 'other'}"
         case "new_interest":
-            return f"{who} {after}".rstrip()
+            return f"{who}{' in' if is_group(payload) else ''} {after}".rstrip()
         case "drift":
             return f"{who} toward {after}" if after else who
         case "breadth_change" if "breadth_now" in facts and "breadth_before" in facts:
@@ -113,6 +111,8 @@ def headline(payload: Mapping[str, Any], *, short: bool = False) -> str:  # noqa
             )
         case "surge":
             return f"{who}{_inside(payload)} x{times(facts['ratio'])}" if "ratio" in facts else who
+        case "churn_risk" if has_stopped(payload):
+            return f"{who} silent for {facts['idle_days']:.0f} days"
         case "drop" | "churn_risk":
             fell = fall(facts)
             activity = "activity " if payload["kind"] == "churn_risk" else ""
@@ -146,16 +146,16 @@ def note(payload: Mapping[str, Any]) -> list[str]:
         case "withdrawn" if payload.get("provisional"):
             return [
                 "Withdrawn: now that the window is complete, the change no longer stands out. "
-                "Please undo what you did because of the early notice."
+                "Please undo what was done because of the early notice."
             ]
         case "withdrawn":
             return [
                 "Withdrawn: late data has arrived, and with it the change no longer stands out. "
-                "Please undo what you did because of the earlier message."
+                "Please undo what was done because of the earlier message."
             ]
         case "resolved":
             ended = day(last_day_of_change(payload), year=True)
-            return [f"The change ended by {ended}, or became the usual: it stands out no more."]
+            return [f"The change was over by {ended}, or is usual now: it no longer stands out."]
         case "updated":
             return ["Late or complete data changed this alert; this replaces the earlier message."]
     if payload.get("provisional"):
@@ -221,14 +221,8 @@ def sure(payload: Mapping[str, Any]) -> list[str]:
             f"By chance alone, an unchanged {noun} looks this unusual in {fewer}1 of "
             f"{one_in(payload['p_value'])} {span}s. {budget}"
         )
-    return [
-        first
-        + (
-            f" {agree} of {asked} detectors agree; each looks at something else."
-            if asked > 1
-            else ""
-        )
-    ]
+    agreed = f" {agree} of {asked} detectors agree; each looks at a different sign."
+    return [first + (agreed if asked > 1 else "")]
 
 
 def detector(found: Mapping[str, Any]) -> str:
@@ -352,7 +346,9 @@ def _numbers(payload: Mapping[str, Any]) -> list[str]:
             lines.append("The shop's own season is divided out of the change.")
     if "breadth_now" in facts and payload["kind"] == "breadth_change":
         before = number_of(facts.get("breadth_before", 0.0))
-        lines.append(f"In effect {before} -> {number_of(facts['breadth_now'])} categories.")
+        lines.append(
+            f"In as many actions: {before} -> {number_of(facts['breadth_now'])} categories."
+        )
     if is_silent(payload):
         span = _span(payload)
         lines.append(f"Last seen {facts['idle_days']:.0f} days before the end of the {span}.")
@@ -385,7 +381,8 @@ def reason(found: Mapping[str, Any]) -> str:
     chance = f"{statistic}, {p_text(found['p_value'])}" if "p_value" in found else statistic
     bracket = f" ({chance.removeprefix(', ')})" if chance else ""
     said = f"; {found['note']}" if found["vote"] and found.get("note") else ""
-    line = "alerts from" if found["vote"] else "would alert from"
+    side = "below" if is_floor(found) else "from"
+    line = f"alerts {side}" if found["vote"] else f"would alert {side}"
     if compares_with_usual(found["detector"]):
         line = "usually"
     measures = detector(found)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from swerve.domain.detectors import GROUP, compares_with_usual, words_of
 from swerve.domain.figures import (
     fall,
+    has_stopped,
+    is_floor,
     is_group,
     is_main,
     is_rarest,
@@ -105,9 +107,10 @@ def headline(payload: Mapping[str, Any], *, short: bool = False) -> str:  # noqa
         case "switch":
             return f"{who} {before or '其他'} → {after or '其他'}"
         case "new_interest":
-            return f"{who} {after}".rstrip()
+            return f"{who}{'：' if is_group(payload) else ' '}{after}".rstrip("： ")
         case "drift":
-            return f"{who} 转向{after}" if after else who
+            between = "" if is_group(payload) else " "
+            return f"{who}{between}转向{after}" if after else who
         case "breadth_change" if "breadth_now" in facts and "breadth_before" in facts:
             return (
                 f"{who} {number_of(facts['breadth_before'])} → "
@@ -115,6 +118,8 @@ def headline(payload: Mapping[str, Any], *, short: bool = False) -> str:  # noqa
             )
         case "surge":
             return f"{who}{_inside(payload)} {times(facts['ratio'])}倍" if "ratio" in facts else who
+        case "churn_risk" if has_stopped(payload):
+            return f"{who} 已{facts['idle_days']:.0f}天无活动"
         case "drop" | "churn_risk":
             fell = fall(facts)
             activity = "活跃度" if payload["kind"] == "churn_risk" else ""
@@ -205,7 +210,7 @@ def sure(payload: Mapping[str, Any]) -> list[str]:
     budget = (
         f"本系统的预警中，误报预期不超过{percent(stack['fdr_q'])}。"
         if "fdr_q" in stack
-        else f"本系统的误报预算：每1,000个用户周{number_of(stack['budget_per_1000'])}次。"
+        else f"误报预算：每1,000用户周{number_of(stack['budget_per_1000'])}次。"
     )
     if is_group(payload):
         return [f"其中每位用户都单独通过了检验。{budget}"]
@@ -219,7 +224,7 @@ def sure(payload: Mapping[str, Any]) -> list[str]:
     else:
         over = "超过" if is_rarest(payload["p_value"]) else ""
         first = (
-            f"未变化的{noun}纯属偶然地如此异常，平均{over}{one_in(payload['p_value'])}{span}才有一次。"
+            f"若{noun}并无变化，仅凭偶然出现如此异常，平均{over}{one_in(payload['p_value'])}{span}才有一次。"
             f"{budget}"
         )
     return [first + (f"{asked}个检测方法（各看不同方面）中有{agree}个支持。" if asked > 1 else "")]
@@ -268,7 +273,7 @@ def _who_short(payload: Mapping[str, Any], *, short: bool = False) -> str:
 
 def _inside(payload: Mapping[str, Any]) -> str:
     """Category of a folded group, whose headline begins with the number of users."""
-    return f"在【{payload['subject']['name']}】" if is_group(payload) else ""
+    return f"在【{payload['subject']['name']}】的活跃度" if is_group(payload) else ""
 
 
 def _span(payload: Mapping[str, Any]) -> str:
@@ -339,13 +344,13 @@ def _numbers(payload: Mapping[str, Any]) -> list[str]:
     lines = []
     if payload["head"] == "engagement" and "actions_now" in facts and "actions_before" in facts:
         lines.append(
-            f"每周行为 {number_of(facts['actions_before'])} → {number_of(facts['actions_now'])}。"
+            f"每周行为数 {number_of(facts['actions_before'])} → {number_of(facts['actions_now'])}。"
         )
         if is_seasonal(facts) and payload["kind"] != "churn_risk":
             lines.append("变化幅度已剔除全店季节因素。")
     if "breadth_now" in facts and payload["kind"] == "breadth_change":
         before = number_of(facts.get("breadth_before", 0.0))
-        lines.append(f"有效品类数 {before} → {number_of(facts['breadth_now'])}。")
+        lines.append(f"同等行为数所涉品类：{before} → {number_of(facts['breadth_now'])}个。")
     if is_silent(payload):
         lines.append(f"截至期末已有{round(facts['idle_days'])}天无任何行为。")
     shares = moved(payload)
@@ -373,7 +378,8 @@ def reason(found: Mapping[str, Any]) -> str:
     if "p_value" in found:
         parts.append(p_text(found["p_value"]))
     bracket = f"（{'，'.join(parts)}）" if parts else ""
-    against = "" if found["vote"] else "不支持："
-    line = "平时" if compares_with_usual(found["detector"]) else "预警线"
+    against = "" if found["vote"] else "（不支持）"
     value, threshold = number(found["value"]), number(found["threshold"])
-    return f"{against}{detector(found)} {value}，{line} {threshold}{bracket}"
+    line = "平时" if compares_with_usual(found["detector"]) else "预警线"
+    limit = f"低于 {threshold} 预警" if is_floor(found) else f"{line} {threshold}"
+    return f"{against}{detector(found)}：{value}，{limit}{bracket}"
