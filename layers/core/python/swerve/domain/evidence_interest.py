@@ -233,7 +233,8 @@ def item_views(state: ShardState, context: Context) -> list[PairView]:
     make every visit of a browsing shop look like a change.
     """
     share = min(1.0, _DEPTH / max(context.depth - 1.0, 1e-9))
-    return views(state.categories, context.categories, ITEM_COUNT_PRIOR, state, (1 - share, share))
+    prior = ITEM_COUNT_PRIOR.for_shop(context.likeness)
+    return views(state.categories, context.categories, prior, state, (1 - share, share))
 
 
 def interest_evidence(state: ShardState, context: Context) -> dict[str, Floats]:
