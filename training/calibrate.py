@@ -36,6 +36,7 @@ WARMUP_WEEKS = 12
 COOLDOWN_WEEKS = 8
 ZONE = "America/New_York"
 SPLITS = ("train", "validation")  # the test split stays locked
+LEAST_SLOPE = 0.8
 CONTROL_SEEDS = range(4)  # of the panels whose unchanged user-weeks say how often alarms fall
 
 
@@ -64,7 +65,10 @@ class HeadDesign:
     share: float
     min_active_weeks: int
     steady_from: float = np.inf
+    long_tailed: tuple[str, ...] = ()
 
+
+LIKELIHOOD_RATIOS = ("person3", "person6", "own3down_3", "own3down_6", "own8down_6", "fresh_6", "up3_6")
 
 DESIGN: Mapping[Head, HeadDesign] = {
     Head.INTEREST: HeadDesign(
@@ -83,6 +87,7 @@ DESIGN: Mapping[Head, HeadDesign] = {
         power=0.4,
         share=0.5,
         min_active_weeks=8,
+        long_tailed=LIKELIHOOD_RATIOS,
     ),
     Head.ENGAGEMENT: HeadDesign(
         weights={"events_low": 6, "days_low": 3, "events_high": 0.5},
@@ -148,7 +153,8 @@ def tables_of(
         [every[every[:, 0] < design.steady_from], dense[dense[:, 0] >= design.steady_from]]
     )
     values, bucket = told[:, 1:], np.searchsorted(edges, told[:, 0], side="right")
-    single = TailTable.fitted(values, bucket, edges.size + 1)
+    least = np.where(np.isin(names, design.long_tailed), LEAST_SLOPE, 0.0)
+    single = TailTable.fitted(values, bucket, edges.size + 1, least)
     score = soft_maximum(-single.log_p(values, bucket), weights, design.power)
     combined = TailTable.fitted(score[:, None], bucket, edges.size + 1)
     return HeadTables(names, weights, edges, design.power, single, combined, {}, design.share, {})
