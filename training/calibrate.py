@@ -96,6 +96,7 @@ DESIGN: Mapping[Head, HeadDesign] = {
         share=0.5,
         min_active_weeks=8,
         steady_from=5.5,
+        long_tailed=("events_low", "days_low"),
     ),
 }
 
