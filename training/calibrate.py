@@ -57,6 +57,9 @@ class HeadDesign:
     steady_from : float
         Activity from which only steady households (dense, see `panels`) are measured: among those
         who came as often and then no more, many truly left.
+    long_tailed : tuple of str
+        Log likelihood ratios, whose tail is at least `LEAST_SLOPE` long in any shop, even where
+        the households of a bucket could hardly reach them.
     """
 
     weights: Mapping[str, float]
@@ -67,8 +70,6 @@ class HeadDesign:
     steady_from: float = np.inf
     long_tailed: tuple[str, ...] = ()
 
-
-LIKELIHOOD_RATIOS = ("person3", "person6", "own3down_3", "own3down_6", "own8down_6", "fresh_6", "up3_6")
 
 DESIGN: Mapping[Head, HeadDesign] = {
     Head.INTEREST: HeadDesign(
@@ -87,7 +88,9 @@ DESIGN: Mapping[Head, HeadDesign] = {
         power=0.4,
         share=0.5,
         min_active_weeks=8,
-        long_tailed=LIKELIHOOD_RATIOS,
+        long_tailed=(
+            *("person3", "person6", "own3down_3", "own3down_6", "own8down_6", "fresh_6", "up3_6"),
+        ),
     ),
     Head.ENGAGEMENT: HeadDesign(
         weights={"events_low": 6, "days_low": 3, "events_high": 0.5},
