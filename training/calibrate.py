@@ -17,7 +17,7 @@ from swerve.adapters.local_events import read_canonical
 from swerve.domain import running
 from swerve.domain.calibration import Calibration, HeadTables, soft_maximum
 from swerve.domain.candidate import Head
-from swerve.domain.detector import ACTIVITY, COLD_START_WEEKS, Detector, evidence_of
+from swerve.domain.detector import ACTIVITY, Detector, evidence_of, settled_in
 from swerve.domain.profile import ShardState
 from swerve.domain.tables import TailTable
 from swerve.domain.window import WindowSpec
@@ -123,10 +123,10 @@ def walk(folder: Path, zone: str, days: int) -> Walk:
         state = state.advance(counts, context)
         if context.age < WARMUP_WEEKS * 7 // days or context.gap:
             continue
-        ready = (counts.window - state.first) // days >= COLD_START_WEEKS * 7 // days
+        ready = settled_in(state, context)
         end = (counts.window + days) / 7
         change = np.array([changes[log.users[user]] for user in state.users.tolist()])
-        steps.append((state.users, evidence_of(state, context), ready & (end <= change)))
+        steps.append((state.users, evidence_of(state, context, ready), ready & (end <= change)))
     users = state.users
     kept = {n: np.full((len(steps), users.size), np.nan, np.float32) for n in steps[0][1]}
     for place, (known, evidence, ready) in enumerate(steps):
