@@ -17,7 +17,7 @@ from swerve.adapters.local_events import read_canonical
 from swerve.domain import running
 from swerve.domain.calibration import Calibration, HeadTables, soft_maximum
 from swerve.domain.candidate import Head
-from swerve.domain.detector import ACTIVITY, COLD_START_WEEKS, Detector, evidence_of
+from swerve.domain.detector import ACTIVITY, Detector, evidence_of, settled_in
 from swerve.domain.profile import ShardState
 from swerve.domain.tables import TailTable
 from swerve.domain.window import WindowSpec
@@ -36,6 +36,7 @@ WARMUP_WEEKS = 12
 COOLDOWN_WEEKS = 8
 ZONE = "America/New_York"
 SPLITS = ("train", "validation")  # the test split stays locked
+LEAST_SLOPE = 0.8
 CONTROL_SEEDS = range(4)  # of the panels whose unchanged user-weeks say how often alarms fall
 
 
@@ -56,6 +57,9 @@ class HeadDesign:
     steady_from : float
         Activity from which only steady households (dense, see `panels`) are measured: among those
         who came as often and then no more, many truly left.
+    long_tailed : tuple of str
+        Log likelihood ratios, whose tail is at least `LEAST_SLOPE` long in any shop, even where
+        the households of a bucket could hardly reach them.
     """
 
     weights: Mapping[str, float]
@@ -64,6 +68,7 @@ class HeadDesign:
     share: float
     min_active_weeks: int
     steady_from: float = np.inf
+    long_tailed: tuple[str, ...] = ()
 
 
 DESIGN: Mapping[Head, HeadDesign] = {
@@ -83,6 +88,9 @@ DESIGN: Mapping[Head, HeadDesign] = {
         power=0.4,
         share=0.5,
         min_active_weeks=8,
+        long_tailed=(
+            *("person3", "person6", "own3down_3", "own3down_6", "own8down_6", "fresh_6", "up3_6"),
+        ),
     ),
     Head.ENGAGEMENT: HeadDesign(
         weights={"events_low": 6, "days_low": 3, "events_high": 0.5},
@@ -91,6 +99,7 @@ DESIGN: Mapping[Head, HeadDesign] = {
         share=0.5,
         min_active_weeks=8,
         steady_from=5.5,
+        long_tailed=("events_low", "days_low"),
     ),
 }
 
@@ -114,10 +123,10 @@ def walk(folder: Path, zone: str, days: int) -> Walk:
         state = state.advance(counts, context)
         if context.age < WARMUP_WEEKS * 7 // days or context.gap:
             continue
-        ready = (counts.window - state.first) // days >= COLD_START_WEEKS * 7 // days
+        ready = settled_in(state, context)
         end = (counts.window + days) / 7
         change = np.array([changes[log.users[user]] for user in state.users.tolist()])
-        steps.append((state.users, evidence_of(state, context), ready & (end <= change)))
+        steps.append((state.users, evidence_of(state, context, ready), ready & (end <= change)))
     users = state.users
     kept = {n: np.full((len(steps), users.size), np.nan, np.float32) for n in steps[0][1]}
     for place, (known, evidence, ready) in enumerate(steps):
@@ -148,7 +157,8 @@ def tables_of(
         [every[every[:, 0] < design.steady_from], dense[dense[:, 0] >= design.steady_from]]
     )
     values, bucket = told[:, 1:], np.searchsorted(edges, told[:, 0], side="right")
-    single = TailTable.fitted(values, bucket, edges.size + 1)
+    least = np.where(np.isin(names, design.long_tailed), LEAST_SLOPE, 0.0)
+    single = TailTable.fitted(values, bucket, edges.size + 1, least)
     score = soft_maximum(-single.log_p(values, bucket), weights, design.power)
     combined = TailTable.fitted(score[:, None], bucket, edges.size + 1)
     return HeadTables(names, weights, edges, design.power, single, combined, {}, design.share, {})

@@ -26,6 +26,7 @@ SECTIONS: dict[str, Callable[[Setup], str]] = {
     "canonical": tables.canonical,
     "wide": tables.wide,
     "ablation": tables.ablation,
+    "left-out": tables.leave_one_out,
     "calibration": tables.calibration,
     "fdr": tables.discoveries,
     "households": tables.households,

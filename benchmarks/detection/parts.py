@@ -35,10 +35,17 @@ LSTM = "LSTM residual outside its box"
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Scores [n, T] of every part over one panel; its users and weeks."""
+    """Scores [n, T] of every part over one panel; its users and weeks.
+
+    Attributes
+    ----------
+    bucket : uint8[n, T]
+        Of activity, of the interest head.
+    """
 
     shop: Shop
     scores: Scores
+    bucket: NDArray[np.uint8]
 
 
 def walked(panel: Path) -> Parts:
@@ -51,7 +58,7 @@ def walked(panel: Path) -> Parts:
     spec = WindowSpec(7, about["zone"])
     tables = Calibration.shipped()
     found: list[dict[str, NDArray[np.float64]]] = []
-    ends = []
+    ends, buckets = [], []
     detector, state = Detector(spec, tables, load()), ShardState.empty(spec)
     for counts, context in in_context(read.events, spec):
         state, said = detector.score(state, counts, context)
@@ -69,10 +76,14 @@ def walked(panel: Path) -> Parts:
             wide[name] = np.full(len(users), -np.inf)
             wide[name][at] = np.where(np.isfinite(values), values, -np.inf)
         found.append(wide)
+        buckets.append(np.zeros(len(users), np.uint8))
+        buckets[-1][at] = said.bucket[Head.INTEREST]
         ends.append((counts.window + 7) / 7)
     scores = {name: np.stack([week[name] for week in found], axis=1) for name in found[0]}
     blank = np.zeros((len(users), len(ends)), np.float32)
-    return Parts(Shop(users, blank[:, :, None], blank, np.array(ends)), scores)
+    return Parts(
+        Shop(users, blank[:, :, None], blank, np.array(ends)), scores, np.stack(buckets, axis=1)
+    )
 
 
 def table(controls: Path, panels: list[Path]) -> str:

@@ -23,6 +23,20 @@ def test_p_values_of_fresh_data_are_uniform_also_in_the_tail(fitted):
         assert (p <= level).mean(axis=0) == pytest.approx(level, rel=0.2)
 
 
+def test_a_tail_is_at_least_as_long_as_believed():
+    # GIVEN users who can hardly reach a statistic
+    values = np.minimum(np.random.default_rng(7).exponential(1.0, (9_000, 1)), 0.5)
+    bucket = np.zeros(9_000, int)
+    # WHEN another shop's user lies six beyond
+    free = TailTable.fitted(values, bucket, 1).log_p(np.array([[6.5]]), bucket[:1])
+    bound = TailTable.fitted(values, bucket, 1, least_slope=0.8).log_p(
+        np.array([[6.5]]), bucket[:1]
+    )
+    # THEN a tail of nothing makes it impossible, and one of .8 improbable
+    assert free[0, 0] < -20
+    assert bound[0, 0] == pytest.approx(np.log(0.02) - 6 / 0.8, abs=0.1)
+
+
 def test_tables_survive_json(fitted):
     back = TailTable.from_facts(fitted.to_facts())
     values, bucket = np.array([[0.1, 3.0], [40.0, 90.0]]), np.array([0, 2])

@@ -99,11 +99,10 @@ class Detector:
         state = state.advance(counts, context)
         if self.network is not None:
             state = watched(self.network, state, counts, context)
-        evidence = evidence_of(state, context)
-        age = (context.window - state.first) // self.spec.days
-        settled = age >= COLD_START_WEEKS * per_week
+        settled = settled_in(state, context)
         ready = settled & (context.age >= self.warmup_weeks * per_week)
         judged = settled & (not context.gap)
+        evidence = evidence_of(state, context, judged)
         # Whoever came a few times has no habit to break: a long silence of theirs says nothing.
         visits = state.old[:, 2] + state.active.sum(axis=1)
         judged_by = {Head.INTEREST: judged, Head.ENGAGEMENT: judged & (visits >= _HABIT_DAYS)}
@@ -154,9 +153,16 @@ class Detector:
         return found
 
 
-def evidence_of(state: ShardState, context: Context) -> dict[str, Floats]:
-    """Every statistic of every user after a window, float64[U] each."""
-    return interest_evidence(state, context) | engagement_evidence(state, context)
+def settled_in(state: ShardState, context: Context) -> NDArray[np.bool_]:
+    """Who has been known long enough to be judged, bool[U]."""
+    return context.window - state.first >= COLD_START_WEEKS * 7
+
+
+def evidence_of(
+    state: ShardState, context: Context, judged: NDArray[np.bool_]
+) -> dict[str, Floats]:
+    """Every statistic after a window, float64[U] each; of interest, NaN where not `judged`."""
+    return interest_evidence(state, context, judged) | engagement_evidence(state, context)
 
 
 def _calm(state: ShardState) -> dict[Head, NDArray[np.bool_]]:

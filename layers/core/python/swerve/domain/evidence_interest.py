@@ -233,15 +233,18 @@ def item_views(state: ShardState, context: Context) -> list[PairView]:
     make every visit of a browsing shop look like a change.
     """
     share = min(1.0, _DEPTH / max(context.depth - 1.0, 1e-9))
-    return views(state.categories, context.categories, ITEM_COUNT_PRIOR, state, (1 - share, share))
+    prior = ITEM_COUNT_PRIOR.for_shop(context.likeness)
+    return views(state.categories, context.categories, prior, state, (1 - share, share))
 
 
-def interest_evidence(state: ShardState, context: Context) -> dict[str, Floats]:
+def interest_evidence(
+    state: ShardState, context: Context, judged: NDArray[np.bool_]
+) -> dict[str, Floats]:
     """All statistics of the interest head, float64[U] each; larger says changed.
 
-    Users who did nothing in this window have NaN everywhere.
+    Users who did nothing in this window, or are not to be judged, have NaN everywhere.
     """
-    acted = np.flatnonzero(state.events[:, 0])
+    acted = np.flatnonzero((state.events[:, 0] > 0) & judged)
     some = state.only(acted)
     found: dict[str, NDArray[Any]] = {}
     item_prior, day_prior = (p.for_shop(context.likeness) for p in (ITEM_PRIOR, CATEGORY_PRIOR))

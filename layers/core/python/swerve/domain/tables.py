@@ -39,9 +39,20 @@ class TailTable:
     slopes: Floats
 
     @classmethod
-    def fitted(cls, values: Floats, bucket: NDArray[np.integer], buckets: int) -> TailTable:
-        """Measure on unchanged users; values float64[n, K]. Thin buckets borrow from neighbours."""
+    def fitted(
+        cls,
+        values: Floats,
+        bucket: NDArray[np.integer],
+        buckets: int,
+        least_slope: float | Floats = 0.0,
+    ) -> TailTable:
+        """Measure on unchanged users; values float64[n, K]. Thin buckets borrow from neighbours.
+
+        Tails are not believed to be shorter than `least_slope`: where the users of the tables
+        could hardly reach a statistic, those of another shop may.
+        """
         count = values.shape[1]
+        least = np.broadcast_to(least_slope, count)
         quantiles = np.empty((buckets, count, LEVELS.size))
         slopes = np.empty((buckets, count))
         for b in range(buckets):
@@ -55,7 +66,7 @@ class TailTable:
             for k in range(count):
                 over = some[:, k] - quantiles[b, k, -1]
                 over = over[over > 0]
-                slopes[b, k] = max(float(over.mean()) if over.size else 0.0, 1e-3)
+                slopes[b, k] = max(float(over.mean()) if over.size else 0.0, float(least[k]), 1e-3)
         return cls(quantiles + np.arange(LEVELS.size) * 1e-9, slopes)
 
     def log_p(self, values: Floats, bucket: NDArray[np.integer]) -> Floats:
