@@ -1,7 +1,7 @@
 """Reads a file piece by piece: plain lines where they lie, all else by way of DuckDB.
 
-DuckDB turns records of any shape into plain lines of the adapter's fields, and knows what times and
-numbers of unusual spelling mean; numpy reads plain lines (ADR 13).
+DuckDB finds the fields of records of any shape, and knows what times and numbers of unusual
+spelling mean; numpy reads plain lines (ADR 13), and the columns that DuckDB found (ADR 10).
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import duckdb
 import numpy as np
 
 from swerve.adapters import sql
+from swerve.adapters.arrow import columns_of
 from swerve.adapters.inflate import inflated
 from swerve.adapters.json_stream import as_lines
 from swerve.adapters.split import PIECE_BYTES, PLAIN_BYTES, Piece, split_lines
-from swerve.domain.fields import WORD, Texts, fields_of, marks_of, row_bounds
+from swerve.domain.fields import WORD, Texts, fields_of
 from swerve.domain.file import Refused
 from swerve.domain.flat_json import FlatReader
 from swerve.domain.manifest import RowReason
 from swerve.domain.reading import Fields, Reader
 from swerve.domain.rows import CODED, Parsed, Rejected, Rows
-from swerve.domain.times import whole_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -165,47 +165,25 @@ class Parser:
     def _parsed(
         self, scan: str, columns: sql.Columns, numbers: NDArray[np.int64], rejected: Rejected
     ) -> Parsed:
-        """Let DuckDB find the fields of records of any shape, and write them as plain lines."""
+        """Let DuckDB find the fields of records of any shape."""
         query = sql.fields_query(scan, columns, self._file.source, lookup=self._has_lookup)
-        data, bounds, escaped = self._plain_lines(query)
+        texts, counts = columns_of(self._connection.sql(sql.selected(query)))
         if columns.format == "csv":
             ragged = self._ragged()
             rejected.add(RowReason.RAGGED, numbers[ragged])
             numbers = np.delete(numbers, ragged)
-        found = dict(
-            zip(
-                query.columns,
-                fields_of(data, bounds, range(len(query.columns))).values(),
-                strict=True,
-            )
-        )
-        record, _ = whole_numbers(found["number"])
+        record = counts["number"]
         read = int(record.max(initial=0))
         if read < numbers.size:  # what the parser was silent about is still an input row
             rejected.add(RowReason.NOT_A_RECORD, numbers[read:])
         if query.exploded:
-            rejected.count(RowReason.TOO_LONG, int(whole_numbers(found["excess"])[0].sum()))
+            rejected.count(RowReason.TOO_LONG, int(counts["excess"].sum()))
         fields = Fields(
-            {role: found[role] for role in query.roles},
-            [found[f"id{place}"] for place in range(query.ids)],
+            {role: texts[role] for role in query.roles},
+            [texts[f"id{place}"] for place in range(query.ids)],
             numbers[record - 1],
         )
-        return self._reader.parsed(fields, rejected, _unescaped if escaped else None)
-
-    def _plain_lines(self, query: sql.FieldsQuery) -> tuple[bytes, NDArray[np.int64], bool]:
-        """Run a query; return lines, bounds of fields, and whether texts are escaped."""
-        path = self._folder / "lines"
-        columns = len(query.columns)
-        for escaped in (False, True):
-            rows = self._run(sql.copy(query, str(path), escaped=escaped)).fetchall()[0][0]
-            data = path.read_bytes() + bytes(WORD)
-            marks = np.append(-1, marks_of(data, ord(sql.SEPARATOR)))
-            if marks.size == rows * columns + 1:
-                bounds = row_bounds(marks, columns)
-                if (np.frombuffer(data, np.uint8)[bounds[:, -1]] == ord("\n")).all():
-                    return data, bounds, escaped
-            self._forget_rejects()
-        raise AssertionError("fields hold separators in spite of escapes")
+        return self._reader.parsed(fields, rejected)
 
     def _ragged(self) -> NDArray[np.int64]:
         found = self._run("SELECT DISTINCT line FROM reject_errors ORDER BY line").fetchnumpy()
@@ -298,12 +276,6 @@ def _rejected(piece: Piece) -> Rejected:
     for reason, numbers in piece.bad.items():
         rejected.add(reason, numbers)
     return rejected
-
-
-def _unescaped(text: str) -> str:
-    for plain, spelled in reversed(sql.ESCAPES):
-        text = text.replace(spelled, plain)
-    return text
 
 
 def connect(folder: Path) -> duckdb.DuckDBPyConnection:
