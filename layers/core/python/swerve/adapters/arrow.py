@@ -82,7 +82,7 @@ def columns_of(
 
     Raises duckdb.Error where it fails.
     """
-    capsule = relation.__arrow_c_stream__()  # type: ignore[operator]
+    capsule = relation.__arrow_c_stream__()
     stream = _Stream.from_address(_pointer_in(capsule, b"arrow_array_stream"))
     formats = _formats(stream)
     texts: dict[str, list[_Part]] = {name: [] for name, kind in formats if kind == "u"}
