@@ -41,7 +41,7 @@ class Texts:
 
     def word(self, place: int) -> NDArray[np.uint64]:
         """Bytes [8 * place, 8 * place + 8) of each text as a little-endian number, padded by 0."""
-        return self._eight_bytes(place) & _MASKS[np.clip(self.size - WORD * place, 0, WORD)]
+        return self.eight_bytes(place) & _MASKS[np.clip(self.size - WORD * place, 0, WORD)]
 
     def equal(self, text: bytes) -> NDArray[np.bool_]:
         """Whether each is this text."""
@@ -49,10 +49,11 @@ class Texts:
         for place in range(-(-len(text) // WORD)):
             part = text[WORD * place : WORD * place + WORD]
             wanted = np.uint64(int.from_bytes(part, "little"))
-            same &= self._eight_bytes(place) & _MASKS[len(part)] == wanted
+            same &= self.eight_bytes(place) & _MASKS[len(part)] == wanted
         return same
 
-    def _eight_bytes(self, place: int) -> NDArray[np.uint64]:
+    def eight_bytes(self, place: int) -> NDArray[np.uint64]:
+        """As `word`, but followed by what lies behind a text that is shorter."""
         words: NDArray[np.uint64] = np.ndarray(
             (len(self.data) - WORD + 1,), "<u8", self.data, strides=(1,)
         )

@@ -118,10 +118,7 @@ class Reader:
         ms, good = wall_clock(texts)
         naive = np.zeros(ms.size, np.bool_)
         if good.any():
-            suffix = self._suffixes.of(texts.part(SECONDS_SIZE))
-            good &= suffix[:, 0] != NO_TIME
-            ms += suffix[:, 0]
-            naive |= suffix[:, 1] > 0
+            self._read_suffixes(texts.part(SECONDS_SIZE), ms, good, naive)
         odd = np.flatnonzero(~good)
         if odd.size:
             ms[odd], good = epoch(texts.take(odd), self._unit)
@@ -131,6 +128,30 @@ class Reader:
             ms[odd], naive[odd] = found[:, 0], found[:, 1] > 0
         ms[(ms < EARLIEST_MS) | (ms > LATEST_MS)] = NO_TIME
         return ms, naive
+
+    def _read_suffixes(
+        self,
+        suffixes: Texts,
+        ms: NDArray[np.int64],
+        good: NDArray[np.bool_],
+        naive: NDArray[np.bool_],
+    ) -> None:
+        """Add what follows the second; in most files that is the same on all rows."""
+        teller = int(good.argmax())
+        first = suffixes.take(slice(teller, teller + 1))
+        usual = suffixes.equal(next(iter(first)).encode())
+        ((add_ms, no_zone),) = self._suffixes.of(first).tolist()
+        if add_ms:
+            ms += usual * add_ms
+            good &= ~usual | (add_ms != NO_TIME)
+        if no_zone:
+            naive |= usual
+        rows = np.flatnonzero(good & ~usual)
+        if rows.size:
+            found = self._suffixes.of(suffixes.take(rows))
+            good[rows] = found[:, 0] != NO_TIME
+            ms[rows] += found[:, 0]
+            naive[rows] = found[:, 1] > 0
 
 
 def _suffix_meanings(meanings: Meanings) -> Callable[[list[str]], NDArray[np.int64]]:
