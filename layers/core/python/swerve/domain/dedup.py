@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swerve.domain.event import content_hash, ordinal_key, with_key
+from swerve.domain.event import COLUMN_TYPES, Events, content_hash, ordinal_key, with_key
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from swerve.domain.event import Events
 
 
 def deduplicate(
@@ -86,9 +84,12 @@ def _reordered(events: Events, changed: NDArray[np.bool_]) -> Events:
     touched = np.zeros(int(run[-1]) + 1, np.bool_)
     touched[run[changed]] = True
     rows = np.flatnonzero(touched[run])
-    order = np.arange(len(events))
-    order[rows] = rows[np.lexsort((events.key[rows], run[rows]))]
-    return events.take(order)
+    some = events.take(rows[np.lexsort((events.key[rows], run[rows]))])
+    columns = {}
+    for name in COLUMN_TYPES:  # few rows move: to copy all is quicker than to take all anew
+        columns[name] = getattr(events, name).copy()
+        columns[name][rows] = getattr(some, name)
+    return Events(**columns)
 
 
 def _conflicting(events: Events) -> NDArray[np.intp]:

@@ -91,9 +91,21 @@ class Texts:
         )
 
     def __iter__(self) -> Iterator[str]:
-        data = self.data
-        for start, size in zip(self.start.tolist(), self.size.tolist(), strict=True):
-            yield data[start : start + size].decode()
+        """Yield each text; they are copied and decoded together, a third of the work."""
+        size = self.size + 1
+        ends = np.cumsum(size)
+        if not ends.size:
+            return iter(())
+        places = np.arange(ends[-1])
+        places += np.repeat(self.start - (ends - size), size)
+        copied = np.frombuffer(self.data, np.uint8)[places]
+        copied[ends - 1] = _NEWLINE
+        texts = copied.tobytes().decode().split("\n")[:-1]
+        if len(texts) > len(self):  # some hold newlines themselves
+            starts, sizes = self.start.tolist(), self.size.tolist()
+            pairs = zip(starts, sizes, strict=True)
+            texts = [self.data[start : start + size].decode() for start, size in pairs]
+        return iter(texts)
 
 
 def fields_of(data: bytes, bounds: NDArray[np.int64], picked: Iterable[int]) -> dict[int, Texts]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from swerve.domain.coding import Coder, Memo, Secret, hashes
+from swerve.domain.numbers import decimals
 from swerve.domain.rows import CODED, NO_TIME, SAMPLES, Parsed, Rejected, Rows
 from swerve.domain.siphash import identities
 from swerve.domain.source import Role
@@ -100,7 +101,7 @@ class Reader:
                 new[role] = list(column.take(fresh))
         time_ms, naive = self._read_times(fields.texts[Role.TIME])
         values = fields.texts.get(Role.VALUE)
-        value = self._values.of(values) if values else np.full(rows, np.nan, np.float32)
+        value = self._read_values(values) if values else np.full(rows, np.nan, np.float32)
         read = Rows(
             **{role.value: codes[role] for role in CODED},
             time_ms=time_ms,
@@ -112,6 +113,13 @@ class Reader:
             number=fields.number,
         )
         return Parsed(read, new, rejected, _raw(fields, read))
+
+    def _read_values(self, texts: Texts) -> NDArray[np.float32]:
+        value, good = decimals(texts)
+        odd = np.flatnonzero(~good)
+        if odd.size:
+            value[odd] = self._values.of(texts.take(odd))
+        return value
 
     def _read_times(self, texts: Texts) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Milliseconds, or `NO_TIME`; and whether there is no zone."""
