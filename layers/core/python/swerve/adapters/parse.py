@@ -135,7 +135,7 @@ class Parser:
         if keys is None or not piece.numbers.size:
             yield self._piece(piece, sql.Columns("json"))
             return
-        found, left = self._flat.read(piece.data + bytes(WORD))
+        found, left = self._flat.read(piece.data)
         for flat in found:
             nothing = np.zeros(flat.lines.size, np.int64)
             none = Texts(piece.data, nothing, nothing)
@@ -155,7 +155,7 @@ class Parser:
         if not piece.numbers.size:
             return Parsed(Rows.empty(), {}, rejected, {})
         path = self._folder / "piece"
-        path.write_bytes(piece.data)
+        path.write_bytes(memoryview(piece.data)[:-WORD])
         if columns.format == "csv":
             scan = sql.scan_csv(str(path), len(columns.names), self._file.shape.delimiter)
         else:
