@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 MAX_ROWS = 100_000_000
 _MEMORY_LIMIT = "400MB"
 _PARQUET_ROWS = 122_880  # a row group of DuckDB's own files
+_BLOCK_ROWS = 1 << 16
 _QUOTED = re.compile(r"([\"'`]).*?\1|\{.*\}|\d{4,}")
 _SHOWN_TEXT = 200
 
@@ -114,9 +115,9 @@ class Parser:
             chunks, PLAIN_BYTES, file.shape.delimiter, len(columns.names), skip=file.header
         ):
             if piece.bounds is None:
-                yield self._piece(piece, columns)
+                yield from self._piece(piece, columns)
             elif plain is None:
-                yield self._piece(piece.copied(), columns)
+                yield from self._piece(piece.copied(), columns)
             else:
                 yield self._plain(piece, piece.bounds, plain)
 
@@ -133,9 +134,9 @@ class Parser:
     def _json(self, piece: Piece, keys: sql.FlatKeys | None) -> Iterator[Parsed]:
         """Read lines of known patterns where they lie, and leave the others to DuckDB."""
         if keys is None or not piece.numbers.size:
-            yield self._piece(piece, sql.Columns("json"))
+            yield from self._piece(piece, sql.Columns("json"))
             return
-        found, left = self._flat.read(piece.data)
+        found, left = self._flat.read(piece.data, piece.bounds)
         for flat in found:
             nothing = np.zeros(flat.lines.size, np.int64)
             none = Texts(piece.data, nothing, nothing)
@@ -148,23 +149,24 @@ class Parser:
             fields = Fields(texts, ids, piece.numbers[flat.lines])
             yield self._reader.parsed(fields, Rejected())
         rest = piece.numbers[left]
-        yield self._piece(Piece(piece.chosen(left), rest, piece.bad), sql.Columns("json"))
+        yield from self._piece(Piece(piece.chosen(left), rest, piece.bad), sql.Columns("json"))
 
-    def _piece(self, piece: Piece, columns: sql.Columns) -> Parsed:
+    def _piece(self, piece: Piece, columns: sql.Columns) -> Iterator[Parsed]:
         rejected = _rejected(piece)
         if not piece.numbers.size:
-            return Parsed(Rows.empty(), {}, rejected, {})
+            yield Parsed(Rows.empty(), {}, rejected, {})
+            return
         path = self._folder / "piece"
         path.write_bytes(memoryview(piece.data)[:-WORD])
         if columns.format == "csv":
             scan = sql.scan_csv(str(path), len(columns.names), self._file.shape.delimiter)
         else:
             scan = sql.scan_json(str(path))
-        return self._parsed(scan, columns, piece.numbers, rejected)
+        yield from self._parsed(scan, columns, piece.numbers, rejected)
 
     def _parsed(
         self, scan: str, columns: sql.Columns, numbers: NDArray[np.int64], rejected: Rejected
-    ) -> Parsed:
+    ) -> Iterator[Parsed]:
         """Let DuckDB find the fields of records of any shape."""
         query = sql.fields_query(scan, columns, self._file.source, lookup=self._has_lookup)
         texts, counts = columns_of(self._connection.sql(sql.selected(query)))
@@ -178,12 +180,15 @@ class Parser:
             rejected.add(RowReason.NOT_A_RECORD, numbers[read:])
         if query.exploded:
             rejected.count(RowReason.TOO_LONG, int(counts["excess"].sum()))
-        fields = Fields(
-            {role: texts[role] for role in query.roles},
-            [texts[f"id{place}"] for place in range(query.ids)],
-            numbers[record - 1],
-        )
-        return self._reader.parsed(fields, rejected)
+        number = numbers[record - 1]
+        for first in range(0, max(number.size, 1), _BLOCK_ROWS):  # few enough for the cache
+            block = slice(first, first + _BLOCK_ROWS)
+            fields = Fields(
+                {role: texts[role].take(block) for role in query.roles},
+                [texts[f"id{place}"].take(block) for place in range(query.ids)],
+                number[block],
+            )
+            yield self._reader.parsed(fields, Rejected() if first else rejected)
 
     def _ragged(self) -> NDArray[np.int64]:
         found = self._run("SELECT DISTINCT line FROM reject_errors ORDER BY line").fetchnumpy()
@@ -205,7 +210,7 @@ class Parser:
             last = min(rows, first + _PARQUET_ROWS)
             scan = sql.scan_parquet(path, first, last)
             numbers = np.arange(first + 1, last + 1)
-            yield self._parsed(scan, sql.Columns("parquet", names, types), numbers, Rejected())
+            yield from self._parsed(scan, sql.Columns("parquet", names, types), numbers, Rejected())
 
     def _check_size(self, path: str) -> int:
         rows, size = self._run(

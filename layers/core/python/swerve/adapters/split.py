@@ -52,8 +52,9 @@ class Piece:
     bad : mapping of RowReason to int64[...]
         Numbers of records that were taken out.
     bounds : int64[records, columns + 1], optional
-        Of plain records, which have the right number of fields and no quote: the byte before the
-        first field, then the bytes after each field.
+        Of plain records of CSV, which have the right number of fields and no quote: the byte before
+        the first field, then the bytes after each field. Of JSON, where nothing was taken out: the
+        byte before each line, and its end.
     """
 
     data: bytes
@@ -100,7 +101,9 @@ def split_lines(
         The first record is the header: neither counted nor returned.
     """
     cutter = _Cutter(delimiter, columns, skip)
-    parts: list[bytes | memoryview] = []  # joined once: to copy a piece takes as long as to split it
+    parts: list[
+        bytes | memoryview
+    ] = []  # joined once: to copy a piece takes as long as to split it
     size = 0
     first = True
     old_mac = False
@@ -189,7 +192,9 @@ class _Cutter:
         }
         good = reasons == 0
         if not self.delimiter:
-            return Piece(_lines(data, good, joined, starts, ends), numbers[good], bad), rest
+            bounds = row_bounds(marks, 1) if good.all() else None
+            chosen = _lines(data, good, joined, starts, ends)
+            return Piece(chosen, numbers[good], bad, bounds), rest
         plain = good & heads & ~quoted & (np.diff(last, prepend=0) == self.columns)
         others = good & ~plain
         if others.any():
@@ -316,7 +321,8 @@ def _depth(record: bytes) -> int:
 
 def _places(data: bytes, byte: int) -> NDArray[np.int64]:
     """Where a byte is; a search is quicker than a comparison of all where there are few."""
-    found, at = [], data.find(byte)
+    found: list[int] = []
+    at = data.find(byte)
     while at >= 0 and len(found) * _RARE < len(data):
         found.append(at)
         at = data.find(byte, at + 1)
