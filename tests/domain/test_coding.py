@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from swerve.domain.coding import Coder, Secret, hashes
 from swerve.domain.fields import Texts, fields_of, holds, marks_of, row_bounds, until
 
-
 ASCII = st.text(st.sampled_from('ab"'), max_size=30)
 
 
