@@ -107,7 +107,7 @@ def arranged(kept: Kept, people: People, spec: WindowSpec) -> Arranged:
         window //= spec.days
     windows = (last - first) // spec.days + 1
     starts = np.array([spec.start_ms(first + at * spec.days) for at in range(windows)], np.int64)
-    place = people.place[kept.user]
+    place = people.place.take(kept.user)
     visit = place >> _RANK_BITS
     visit *= np.uint64(windows)
     visit += window.astype(np.uint64)
@@ -121,7 +121,7 @@ def arranged(kept: Kept, people: People, spec: WindowSpec) -> Arranged:
 
 def by_user(kept: Kept, people: People) -> Kept:
     """Bring rows into canonical order: user, time, key."""
-    user = people.row[kept.user].astype(np.uint64)
+    user = people.row.take(kept.user).astype(np.uint64)
     earliest = int(kept.time_ms.min()) if len(kept) else 0
     order = _order(user, (kept.time_ms - earliest).astype(np.uint64))
     return kept.take(_by_key_where_tied(order, user[order], kept))

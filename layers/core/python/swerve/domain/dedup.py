@@ -38,9 +38,11 @@ def deduplicate(
     repeats = _repeats(events)
     numbered = repeats & by_content if ordinal else np.zeros_like(repeats)
     if numbered.any():
-        rows = np.arange(len(events))
-        start = np.maximum.accumulate(np.where(repeats, 0, rows))
-        key = np.where(numbered, ordinal_key(events.key, rows - start), events.key)
+        first = np.flatnonzero(~repeats)
+        rows = np.flatnonzero(numbered)
+        ordinal_of = rows - first[np.searchsorted(first, rows) - 1]
+        key = events.key.copy()
+        key[rows] = ordinal_key(key[rows], ordinal_of)
         events = with_key(events, key)
         events = _reordered(events, np.append(numbered[1:], False) | numbered)
         repeats = _repeats(events)

@@ -147,18 +147,19 @@ class Normaliser:
 
     def routing(self, kept: Kept) -> NDArray[np.uint32]:
         """Return the routing hash of each row's user."""
-        return self._routing.column[kept.user]
+        return self._routing.column.take(kept.user)
 
     def events(self, kept: Kept) -> Events:
         """Return rows with pseudonyms and keys for their codes."""
+        # numpy takes by codes of 32 bits twice as fast as it indexes by them.
         return Events(
-            user=self._user_keys.column[kept.user],
+            user=self._user_keys.column.take(kept.user),
             key=kept.key,
             time_ms=kept.time_ms,
             behaviour=kept.behaviour,
-            category=self._names[Role.CATEGORY].keys[kept.category],
-            item=self._names[Role.ITEM].keys[kept.item],
-            campaign=self._names[Role.CAMPAIGN].keys[kept.campaign],
+            category=self._names[Role.CATEGORY].keys.take(kept.category),
+            item=self._names[Role.ITEM].keys.take(kept.item),
+            campaign=self._names[Role.CAMPAIGN].keys.take(kept.campaign),
             value=kept.value,
         )
 
@@ -203,12 +204,13 @@ class Normaliser:
             item=rows.item,
             campaign=rows.campaign,
             value=rows.value,
-            behaviour=self._behaviours[rows.event],
+            behaviour=self._behaviours.take(rows.event),
             by_content=by_content,
         )
         if by_content.any():
             hashed = content_hash(self.events(kept))
-            kept = replace(kept, key=np.where(by_content, hashed, kept.key))
+            key = hashed if by_content.all() else np.where(by_content, hashed, kept.key)
+            kept = replace(kept, key=key)
         return kept, rejected
 
     def _learn(self, role: Role, texts: list[str]) -> None:
@@ -247,8 +249,8 @@ class Normaliser:
     def _refuse(self, rows: Rows, time_ms: NDArray[np.int64]) -> NDArray[np.uint8]:
         """1 + place in `_REASONS` of the first reason against each row, 0 for none."""
         no_time = time_ms == NO_TIME
-        user_reason = self._user_reason.column[rows.user]
-        unknown = self._behaviours[rows.event] == _UNKNOWN
+        user_reason = self._user_reason.column.take(rows.user)
+        unknown = self._behaviours.take(rows.event) == _UNKNOWN
         bad_number = np.isinf(rows.value)
         future, behind = time_ms > self._latest_ms, time_ms < self._earliest_ms
         good = ~(no_time | future | behind | unknown | bad_number)
