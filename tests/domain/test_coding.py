@@ -82,3 +82,8 @@ def test_texts_with_newlines_are_read_like_others() -> None:
     data = "añb\nc".encode()
     texts = Texts(data + bytes(8), np.array([0, 4, 1]), np.array([4, 2, 0]))
     assert list(texts) == ["añb", "\nc", ""]
+
+
+def test_a_text_longer_than_all_data_stands_nowhere() -> None:
+    lines = texts_of(["ab", ""])
+    assert not holds(lines.data, lines.start, b"ab" * 20).any()
