@@ -4,7 +4,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from swerve.domain.coding import Coder, Secret, hashes
-from swerve.domain.fields import Texts, fields_of, marks_of, row_bounds
+from swerve.domain.fields import Texts, fields_of, holds, marks_of, row_bounds, until
+
+ASCII = st.text(st.sampled_from('ab"'), max_size=30)
 
 
 def texts_of(texts: list[str]) -> Texts:
@@ -54,3 +56,34 @@ def test_texts_have_one_hash_each(texts: list[str]) -> None:
     # THEN equal texts have equal hashes, different ones different hashes, and empty ones none
     assert len(set(zip(texts, hashed, strict=True))) == len(set(texts)) == len(set(hashed))
     assert all((value == 0) == (text == "") for text, value in zip(texts, hashed, strict=True))
+
+
+@given(st.lists(ASCII, min_size=1), st.text(st.sampled_from('aé"'), max_size=12))
+@settings(max_examples=200)
+def test_places_are_searched_as_bytes_are(texts: list[str], sought: str) -> None:
+    # GIVEN some texts, half of them followed by one that is looked for
+    rows = [text + sought * (place % 2) for place, text in enumerate(texts)]
+    lines = texts_of(rows)
+    behind = np.array([len(text.encode()) for text in texts])
+    # WHEN / THEN it is found just where it stands
+    found = holds(lines.data, lines.start + behind, sought.encode())
+    expected = [
+        lines.data.startswith(sought.encode(), start) for start in (lines.start + behind).tolist()
+    ]
+    assert found.tolist() == expected
+    # AND the bytes before a quote are counted, those within the text at least
+    before = until(lines.data, lines.start, lines.start + lines.size, ord('"'))
+    for row, size in zip(rows, before.tolist(), strict=True):
+        spelled = row.encode()
+        assert size == spelled.find(b'"') if b'"' in spelled else size >= len(spelled)
+
+
+def test_texts_with_newlines_are_read_like_others() -> None:
+    data = "añb\nc".encode()
+    texts = Texts(data + bytes(8), np.array([0, 4, 1]), np.array([4, 2, 0]))
+    assert list(texts) == ["añb", "\nc", ""]
+
+
+def test_a_text_longer_than_all_data_stands_nowhere() -> None:
+    lines = texts_of(["ab", ""])
+    assert not holds(lines.data, lines.start, b"ab" * 20).any()

@@ -205,7 +205,7 @@ class Batch:
             self._task.checkpoint()
             for shard, window, rows in group.parts():
                 part = events.take(rows)
-                for data in pack(part, people.table):
+                for data in pack(part, people.of_shard(shard)):
                     number = segments[shard, window]
                     segments[shard, window] += 1
                     yield PartialItem(shard, window, batch_id, number, data, events_in(data))

@@ -1,7 +1,7 @@
 """Reads a file piece by piece: plain lines where they lie, all else by way of DuckDB.
 
-DuckDB turns records of any shape into plain lines of the adapter's fields, and knows what times and
-numbers of unusual spelling mean; numpy reads plain lines (ADR 13).
+DuckDB finds the fields of records of any shape, and knows what times and numbers of unusual
+spelling mean; numpy reads plain lines (ADR 13), and the columns that DuckDB found (ADR 10).
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import duckdb
 import numpy as np
 
 from swerve.adapters import sql
+from swerve.adapters.arrow import columns_of
 from swerve.adapters.inflate import inflated
 from swerve.adapters.json_stream import as_lines
 from swerve.adapters.split import PIECE_BYTES, PLAIN_BYTES, Piece, split_lines
-from swerve.domain.fields import WORD, Texts, fields_of, marks_of, row_bounds
+from swerve.domain.fields import WORD, Texts, fields_of
 from swerve.domain.file import Refused
 from swerve.domain.flat_json import FlatReader
 from swerve.domain.manifest import RowReason
 from swerve.domain.reading import Fields, Reader
 from swerve.domain.rows import CODED, Parsed, Rejected, Rows
-from swerve.domain.times import whole_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 MAX_ROWS = 100_000_000
 _MEMORY_LIMIT = "400MB"
 _PARQUET_ROWS = 122_880  # a row group of DuckDB's own files
+_BLOCK_ROWS = 1 << 16
 _QUOTED = re.compile(r"([\"'`]).*?\1|\{.*\}|\d{4,}")
 _SHOWN_TEXT = 200
 
@@ -114,9 +115,9 @@ class Parser:
             chunks, PLAIN_BYTES, file.shape.delimiter, len(columns.names), skip=file.header
         ):
             if piece.bounds is None:
-                yield self._piece(piece, columns)
+                yield from self._piece(piece, columns)
             elif plain is None:
-                yield self._piece(piece.copied(), columns)
+                yield from self._piece(piece.copied(), columns)
             else:
                 yield self._plain(piece, piece.bounds, plain)
 
@@ -133,9 +134,9 @@ class Parser:
     def _json(self, piece: Piece, keys: sql.FlatKeys | None) -> Iterator[Parsed]:
         """Read lines of known patterns where they lie, and leave the others to DuckDB."""
         if keys is None or not piece.numbers.size:
-            yield self._piece(piece, sql.Columns("json"))
+            yield from self._piece(piece, sql.Columns("json"))
             return
-        found, left = self._flat.read(piece.data + bytes(WORD))
+        found, left = self._flat.read(piece.data, piece.bounds)
         for flat in found:
             nothing = np.zeros(flat.lines.size, np.int64)
             none = Texts(piece.data, nothing, nothing)
@@ -148,64 +149,46 @@ class Parser:
             fields = Fields(texts, ids, piece.numbers[flat.lines])
             yield self._reader.parsed(fields, Rejected())
         rest = piece.numbers[left]
-        yield self._piece(Piece(piece.chosen(left), rest, piece.bad), sql.Columns("json"))
+        yield from self._piece(Piece(piece.chosen(left), rest, piece.bad), sql.Columns("json"))
 
-    def _piece(self, piece: Piece, columns: sql.Columns) -> Parsed:
+    def _piece(self, piece: Piece, columns: sql.Columns) -> Iterator[Parsed]:
         rejected = _rejected(piece)
         if not piece.numbers.size:
-            return Parsed(Rows.empty(), {}, rejected, {})
+            yield Parsed(Rows.empty(), {}, rejected, {})
+            return
         path = self._folder / "piece"
-        path.write_bytes(piece.data)
+        path.write_bytes(memoryview(piece.data)[:-WORD])
         if columns.format == "csv":
             scan = sql.scan_csv(str(path), len(columns.names), self._file.shape.delimiter)
         else:
             scan = sql.scan_json(str(path))
-        return self._parsed(scan, columns, piece.numbers, rejected)
+        yield from self._parsed(scan, columns, piece.numbers, rejected)
 
     def _parsed(
         self, scan: str, columns: sql.Columns, numbers: NDArray[np.int64], rejected: Rejected
-    ) -> Parsed:
-        """Let DuckDB find the fields of records of any shape, and write them as plain lines."""
+    ) -> Iterator[Parsed]:
+        """Let DuckDB find the fields of records of any shape."""
         query = sql.fields_query(scan, columns, self._file.source, lookup=self._has_lookup)
-        data, bounds, escaped = self._plain_lines(query)
+        texts, counts = columns_of(self._connection.sql(sql.selected(query)))
         if columns.format == "csv":
             ragged = self._ragged()
             rejected.add(RowReason.RAGGED, numbers[ragged])
             numbers = np.delete(numbers, ragged)
-        found = dict(
-            zip(
-                query.columns,
-                fields_of(data, bounds, range(len(query.columns))).values(),
-                strict=True,
-            )
-        )
-        record, _ = whole_numbers(found["number"])
+        record = counts["number"]
         read = int(record.max(initial=0))
         if read < numbers.size:  # what the parser was silent about is still an input row
             rejected.add(RowReason.NOT_A_RECORD, numbers[read:])
         if query.exploded:
-            rejected.count(RowReason.TOO_LONG, int(whole_numbers(found["excess"])[0].sum()))
-        fields = Fields(
-            {role: found[role] for role in query.roles},
-            [found[f"id{place}"] for place in range(query.ids)],
-            numbers[record - 1],
-        )
-        return self._reader.parsed(fields, rejected, _unescaped if escaped else None)
-
-    def _plain_lines(self, query: sql.FieldsQuery) -> tuple[bytes, NDArray[np.int64], bool]:
-        """Run a query; return lines, bounds of fields, and whether texts are escaped."""
-        path = self._folder / "lines"
-        columns = len(query.columns)
-        for escaped in (False, True):
-            rows = self._run(sql.copy(query, str(path), escaped=escaped)).fetchall()[0][0]
-            data = path.read_bytes() + bytes(WORD)
-            marks = np.append(-1, marks_of(data, ord(sql.SEPARATOR)))
-            if marks.size == rows * columns + 1:
-                bounds = row_bounds(marks, columns)
-                if (np.frombuffer(data, np.uint8)[bounds[:, -1]] == ord("\n")).all():
-                    return data, bounds, escaped
-            self._forget_rejects()
-        raise AssertionError("fields hold separators in spite of escapes")
+            rejected.count(RowReason.TOO_LONG, int(counts["excess"].sum()))
+        number = numbers[record - 1]
+        for first in range(0, max(number.size, 1), _BLOCK_ROWS):  # few enough for the cache
+            block = slice(first, first + _BLOCK_ROWS)
+            fields = Fields(
+                {role: texts[role].take(block) for role in query.roles},
+                [texts[f"id{place}"].take(block) for place in range(query.ids)],
+                number[block],
+            )
+            yield self._reader.parsed(fields, Rejected() if first else rejected)
 
     def _ragged(self) -> NDArray[np.int64]:
         found = self._run("SELECT DISTINCT line FROM reject_errors ORDER BY line").fetchnumpy()
@@ -227,7 +210,7 @@ class Parser:
             last = min(rows, first + _PARQUET_ROWS)
             scan = sql.scan_parquet(path, first, last)
             numbers = np.arange(first + 1, last + 1)
-            yield self._parsed(scan, sql.Columns("parquet", names, types), numbers, Rejected())
+            yield from self._parsed(scan, sql.Columns("parquet", names, types), numbers, Rejected())
 
     def _check_size(self, path: str) -> int:
         rows, size = self._run(
@@ -298,12 +281,6 @@ def _rejected(piece: Piece) -> Rejected:
     for reason, numbers in piece.bad.items():
         rejected.add(reason, numbers)
     return rejected
-
-
-def _unescaped(text: str) -> str:
-    for plain, spelled in reversed(sql.ESCAPES):
-        text = text.replace(spelled, plain)
-    return text
 
 
 def connect(folder: Path) -> duckdb.DuckDBPyConnection:

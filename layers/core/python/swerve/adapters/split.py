@@ -32,6 +32,8 @@ _SHORTEST_LINE = 16  # bytes a line on average; denser pieces are cut smaller, t
 _DENSE_BYTES = 2 << 20
 _SAMPLE_BYTES = 1 << 16
 _FEW = 100
+_RARE = 1000
+_PADDING = b"\x7f" * WORD  # neither a delimiter nor a quote, and good UTF-8
 _NEWLINE, _QUOTE = b'\n"'
 _BOM = b"\xef\xbb\xbf"
 
@@ -44,14 +46,15 @@ class Piece:
     ----------
     data : bytes
         One record a line, no blank lines (quoted CSV fields may hold newlines); with `bounds`,
-        any text, and `WORD` bytes more.
+        any text. In both cases `WORD` bytes follow that mean nothing.
     numbers : int64[records]
         Numbers of the records in the file, from 1, the header not counted.
     bad : mapping of RowReason to int64[...]
         Numbers of records that were taken out.
     bounds : int64[records, columns + 1], optional
-        Of plain records, which have the right number of fields and no quote: the byte before the
-        first field, then the bytes after each field.
+        Of plain records of CSV, which have the right number of fields and no quote: the byte before
+        the first field, then the bytes after each field. Of JSON, where nothing was taken out: the
+        byte before each line, and its end.
     """
 
     data: bytes
@@ -62,9 +65,9 @@ class Piece:
     def chosen(self, records: NDArray[np.bool_]) -> bytes:
         """Return some records of a piece that holds one a line."""
         if records.all() or not records.any():
-            return self.data * bool(records.any())
-        lines = np.array(self.data.splitlines(keepends=True), object)
-        return b"".join(lines[records])
+            return self.data if records.any() else _PADDING
+        lines = np.array(self.data[:-WORD].splitlines(keepends=True), object)
+        return b"".join([*lines[records], _PADDING])
 
     def copied(self) -> Piece:
         """Return the records of a piece with bounds, one a line."""
@@ -76,7 +79,7 @@ class Piece:
         steps[self.bounds[:, -1] + 1] -= 1
         keep = np.cumsum(steps[:-1], dtype=np.int8) > 0
         data = np.frombuffer(self.data, np.uint8)[keep].tobytes() if size.size else b""
-        return Piece(data, self.numbers, self.bad)
+        return Piece(data + _PADDING, self.numbers, self.bad)
 
 
 def split_lines(
@@ -98,28 +101,33 @@ def split_lines(
         The first record is the header: neither counted nor returned.
     """
     cutter = _Cutter(delimiter, columns, skip)
-    buffer = bytearray()
+    parts: list[
+        bytes | memoryview
+    ] = []  # joined once: to copy a piece takes as long as to split it
+    size = 0
     first = True
     old_mac = False
     for chunk in chunks:
         if first:
             old_mac = b"\r" in chunk and b"\n" not in chunk
-            buffer += chunk.removeprefix(_BOM)
+            chunk = chunk.removeprefix(_BOM)  # noqa: PLW2901
             first = False
-        else:
-            buffer += chunk
         if old_mac:
-            buffer = buffer.replace(b"\r", b"\n")
+            chunk = chunk.replace(b"\r", b"\n")  # noqa: PLW2901
+        size += len(chunk)
         dense = chunk.count(b"\n", 0, _SAMPLE_BYTES) * _SHORTEST_LINE > _SAMPLE_BYTES
-        if len(buffer) >= (_DENSE_BYTES if dense else enough):
-            piece, rest = cutter.cut(bytes(buffer), final=False)
-            buffer = bytearray(rest)
-            yield piece
-            if cutter.others_bytes > PIECE_BYTES:
-                yield cutter.others()
-    if buffer or cutter.overlong:
-        ended = buffer if buffer.endswith(b"\n") else buffer + b"\n"
-        piece, _ = cutter.cut(bytes(ended), final=True)
+        if size < (_DENSE_BYTES if dense else enough):
+            parts.append(chunk)
+            continue
+        end = chunk.rfind(b"\n") + 1
+        piece, rest = cutter.cut(b"".join([*parts, memoryview(chunk)[:end], _PADDING]), final=False)
+        parts, size = [rest, chunk[end:]], len(rest) + len(chunk) - end
+        yield piece
+        if cutter.others_bytes > PIECE_BYTES:
+            yield cutter.others()
+    last = b"".join(parts)
+    if last or cutter.overlong:
+        piece, _ = cutter.cut(last + b"\n" * (not last.endswith(b"\n")) + _PADDING, final=True)
         yield piece
     if cutter.others_bytes:
         yield cutter.others()
@@ -137,18 +145,20 @@ class _Cutter:
 
     def others(self) -> Piece:
         """Return the records that are not plain, of all that was cut since the last call."""
-        data = b"".join(data for data, _ in self._others)
+        data = b"".join([*(data[:-WORD] for data, _ in self._others), _PADDING])
         numbers = np.concatenate([numbers for _, numbers in self._others])
         self._others, self.others_bytes = [], 0
         return Piece(data, numbers, {})
 
     def cut(self, data: bytes, *, final: bool) -> tuple[Piece, bytes]:
-        """Return the whole records of `data`, and the rest that belongs to the next piece."""
+        """Return the whole records of padded `data`, and the rest, which belongs to the next."""
         end = data.rfind(b"\n") + 1
         if end == 0:  # one endless line: forget what came, remember that it came
             self.overlong = True
-            return Piece(b"", np.empty(0, np.int64), {}), b""
-        data, rest = data[:end], data[end:]
+            return Piece(_PADDING, np.empty(0, np.int64), {}), b""
+        rest = data[end:-WORD]
+        if rest:
+            data = data[:end] + _PADDING
         if self.overlong:
             data = b"!" + data
         data, marks, last = self._marks(data)
@@ -163,8 +173,8 @@ class _Cutter:
             quoted = count > 0
             open_at = self._join_quoted(data, starts, ends, count, reasons, joined, final=final)
             if open_at is not None:
-                rest = data[starts[open_at] :] + rest
-                data = data[: starts[open_at]]
+                rest = data[starts[open_at] : -WORD] + rest
+                data = data[: starts[open_at]] + _PADDING
                 last, ends, starts = last[:open_at], ends[:open_at], starts[:open_at]
                 reasons, joined, quoted = reasons[:open_at], joined[:open_at], quoted[:open_at]
         heads = ~joined
@@ -182,20 +192,22 @@ class _Cutter:
         }
         good = reasons == 0
         if not self.delimiter:
-            return Piece(_lines(data, good, joined, starts, ends), numbers[good], bad), rest
+            bounds = row_bounds(marks, 1) if good.all() else None
+            chosen = _lines(data, good, joined, starts, ends)
+            return Piece(chosen, numbers[good], bad, bounds), rest
         plain = good & heads & ~quoted & (np.diff(last, prepend=0) == self.columns)
         others = good & ~plain
         if others.any():
             self._others.append(
                 (_lines(data, others, joined, starts, ends), numbers[others & heads])
             )
-            self.others_bytes += len(self._others[-1][0])
+            self.others_bytes += len(self._others[-1][0]) - WORD
         if np.array_equal(last, self.columns * np.arange(1, last.size + 1)):
             bounds = row_bounds(marks, self.columns)
             bounds = bounds if plain.all() else bounds[plain]
         else:
             bounds = marks[last[plain][:, None] + np.arange(-self.columns, 1)]
-        return Piece(data + bytes(WORD), numbers[plain], bad, bounds), rest
+        return Piece(data, numbers[plain], bad, bounds), rest
 
     def _marks(self, data: bytes) -> tuple[bytes, NDArray[np.int64], NDArray[np.int64]]:
         """Text with plain line ends; ends of fields after a -1; where among them lines end."""
@@ -309,13 +321,14 @@ def _depth(record: bytes) -> int:
 
 def _places(data: bytes, byte: int) -> NDArray[np.int64]:
     """Where a byte is; a search is quicker than a comparison of all where there are few."""
-    if data.count(byte) * _FEW > len(data):
-        return np.flatnonzero(np.frombuffer(data, np.uint8) == byte)
-    found, at = [], data.find(byte)
-    while at >= 0:
+    found: list[int] = []
+    at = data.find(byte)
+    while at >= 0 and len(found) * _RARE < len(data):
         found.append(at)
         at = data.find(byte, at + 1)
-    return np.array(found, np.int64)
+    if at < 0:
+        return np.array(found, np.int64)
+    return np.flatnonzero(np.frombuffer(data, np.uint8) == byte)
 
 
 def _lines(
@@ -325,13 +338,13 @@ def _lines(
     starts: NDArray[np.int64],
     ends: NDArray[np.int64],
 ) -> bytes:
-    """Copy the chosen records; a joined line shares the fate of its record."""
+    """Copy the chosen records, and pad; a joined line shares the fate of its record."""
     if joined.any():
         chosen = chosen[np.maximum.accumulate(np.where(joined, 0, np.arange(ends.size)))]
     if chosen.all():
         return data
     if np.count_nonzero(chosen) * _FEW < chosen.size:
         bounds = zip(starts[chosen].tolist(), ends[chosen].tolist(), strict=True)
-        return b"".join([data[first : last + 1] for first, last in bounds])
+        return b"".join([*(data[first : last + 1] for first, last in bounds), _PADDING])
     keep = np.repeat(chosen, ends - starts + 1)
-    return np.frombuffer(data, np.uint8)[keep].tobytes()
+    return np.frombuffer(data, np.uint8)[:-WORD][keep].tobytes() + _PADDING

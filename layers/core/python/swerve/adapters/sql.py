@@ -1,4 +1,4 @@
-"""The one query that finds an adapter's fields in records of any shape, and writes plain lines."""
+"""The one query that finds an adapter's fields in records of any shape."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 MAX_LINES = 1000  # order lines of one record
 _NESTED = ("STRUCT", "MAP", "JSON")
 SEPARATOR = "\x1f"
-ESCAPES = (("\x1b", "\x1b0"), ("\x1f", "\x1b1"), ("\n", "\x1b2"))
+_COUNTED = ("number", "excess")
 _NUMBER = "try_cast(time_text AS DOUBLE)"
 # The unit of an epoch is told by its size: no two overlap for the years 2001 to 2100.
 _EPOCH_MS = {
@@ -58,7 +58,7 @@ class FieldsQuery:
     ids : int
         Columns with the parts of the event id.
     exploded : bool
-        There are order lines: columns `position` and `excess`.
+        There are order lines: a column `excess`.
     """
 
     sql: str
@@ -69,7 +69,7 @@ class FieldsQuery:
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns in their order."""
-        lines = ("position", "excess") if self.exploded else ()
+        lines = ("excess",) if self.exploded else ()
         ids = tuple(f"id{place}" for place in range(self.ids))
         return ("number", *lines, *ids, *self.roles)
 
@@ -114,23 +114,11 @@ def time_ms_of(text: str, unit: str) -> str:
     )
 
 
-def copy(query: FieldsQuery, path: str, *, escaped: bool) -> str:
-    """SQL that writes the rows as plain lines, fields separated by `SEPARATOR`.
-
-    With `escaped`, texts that hold a separator or a newline are spelled so that they do not.
-    """
-    columns = [f'"{name}"' for name in query.columns]
-    if escaped:
-        for text, spelled in ESCAPES:
-            columns = [
-                f"replace({column}::VARCHAR, chr({ord(text)}), {literal(spelled)})"
-                for column in columns
-            ]
-    return (
-        f"COPY (SELECT {', '.join(columns)} FROM ({query.sql})) TO {literal(path)}"
-        f" (FORMAT csv, HEADER false, DELIMITER {literal(SEPARATOR)}, QUOTE '', ESCAPE '',"
-        " NULLSTR '', COMPRESSION 'none')"
-    )
+def selected(query: FieldsQuery) -> str:
+    """SQL that gives what is counted as numbers, and all else as text."""
+    kinds = {name: "BIGINT" if name in _COUNTED else "VARCHAR" for name in query.columns}
+    columns = [f'"{name}"::{kind} AS "{name}"' for name, kind in kinds.items()]
+    return f"SELECT {', '.join(columns)} FROM ({query.sql})"
 
 
 def times(unit: str, texts: str) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from swerve.domain.window import WindowSpec
 
 _RANK_BITS = np.uint64(32)
+_RANK = np.uint64(0xFFFFFFFF)
 
 
 class People:
@@ -28,23 +29,32 @@ class People:
         Every user once.
     row : uint32[codes]
         Place of each code in the table.
-    shard : uint16[users]
-        Shard of each user.
-    rank : uint32[users]
-        Place of each user among those of its shard.
+    place : uint64[codes]
+        Shard of each code's user, and below it the place among the users of the shard.
     """
 
     def __init__(
         self, table: UserTable, pseudonyms: NDArray[np.uint64], shard_count: int = 1
     ) -> None:
         self.table = table
-        self.row = np.searchsorted(table.users, pseudonyms).astype(np.uint32)
-        self.shard = shard_of(table.routing, shard_count)
-        order = np.argsort(self.shard, kind="stable")
-        sizes = np.bincount(self.shard, minlength=shard_count)
-        starts = np.cumsum(sizes) - sizes
-        self.rank = np.empty(order.size, np.uint32)
-        self.rank[order] = np.arange(order.size) - np.repeat(starts, sizes)
+        order = np.argsort(pseudonyms)
+        ranked = pseudonyms[order]
+        later = np.append(ranked[:1] > 0, ranked[1:] != ranked[:-1])  # 0 stands for no user
+        self.row = np.empty(order.size, np.uint32)
+        self.row[order] = np.maximum(np.cumsum(later) - 1, 0)
+        shard = shard_of(table.routing, shard_count)
+        self._by_shard = np.argsort(shard, kind="stable")
+        sizes = np.bincount(shard, minlength=shard_count)
+        self._ends = np.cumsum(sizes)
+        place = np.empty(len(table), np.uint64)
+        place[self._by_shard] = np.arange(len(table)) - np.repeat(self._ends - sizes, sizes)
+        place |= shard.astype(np.uint64) << _RANK_BITS
+        self.place = place[self.row] if len(table) else np.zeros(order.size, np.uint64)
+
+    def of_shard(self, shard: int) -> UserTable:
+        """Return the users of one shard, ascending."""
+        first = int(self._ends[shard - 1]) if shard else 0
+        return self.table.take(self._by_shard[first : int(self._ends[shard])])
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +107,12 @@ def arranged(kept: Kept, people: People, spec: WindowSpec) -> Arranged:
         window //= spec.days
     windows = (last - first) // spec.days + 1
     starts = np.array([spec.start_ms(first + at * spec.days) for at in range(windows)], np.int64)
-    user = people.row[kept.user]
-    place = people.shard[user].astype(np.uint64)
-    place *= np.uint64(windows)
-    place += window.astype(np.uint64)
-    visit = place << _RANK_BITS
-    visit |= people.rank[user]
+    place = people.place.take(kept.user)
+    visit = place >> _RANK_BITS
+    visit *= np.uint64(windows)
+    visit += window.astype(np.uint64)
+    visit <<= _RANK_BITS
+    visit |= place & _RANK
     order = _order(visit, (kept.time_ms - starts[window]).astype(np.uint64))
     visit = visit[order]
     order = _by_key_where_tied(order, visit, kept)
@@ -111,7 +121,7 @@ def arranged(kept: Kept, people: People, spec: WindowSpec) -> Arranged:
 
 def by_user(kept: Kept, people: People) -> Kept:
     """Bring rows into canonical order: user, time, key."""
-    user = people.row[kept.user].astype(np.uint64)
+    user = people.row.take(kept.user).astype(np.uint64)
     earliest = int(kept.time_ms.min()) if len(kept) else 0
     order = _order(user, (kept.time_ms - earliest).astype(np.uint64))
     return kept.take(_by_key_where_tied(order, user[order], kept))
@@ -128,7 +138,7 @@ def _order(major: NDArray[np.uint64], minor: NDArray[np.uint64]) -> NDArray[np.i
     if not (minor % np.uint64(1000)).any():
         minor = minor // np.uint64(1000)
     high = major >> _RANK_BITS
-    low = major & np.uint64(0xFFFFFFFF)
+    low = major & _RANK
     widths = [int(part.max()).bit_length() for part in (high, low, minor)]
     row_bits = int(major.size - 1).bit_length()
     if sum(widths) > 64:

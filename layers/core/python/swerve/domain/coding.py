@@ -42,7 +42,9 @@ def hashes(texts: Texts, secret: Secret) -> NDArray[np.uint64]:
         step *= secret.step
         hashed[rows] = step
     hashed ^= hashed >> _HALF
-    return np.where(texts.size > 0, np.maximum(hashed, np.uint64(1)), np.uint64(0))
+    np.maximum(hashed, np.uint64(1), out=hashed)
+    hashed *= texts.size > 0
+    return hashed
 
 
 class Coder:
@@ -71,7 +73,7 @@ class Coder:
             slot[missed] = self._settled(hashed[missed], slot[missed])
             fresh = missed[self._name_new(slot[missed])]
         codes = self._codes[slot]
-        codes[hashed == 0] = 0
+        codes *= hashed != 0
         return codes, fresh
 
     def _look_up(self, hashed: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.intp]]:

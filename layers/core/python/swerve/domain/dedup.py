@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swerve.domain.event import content_hash, ordinal_key, with_key
+from swerve.domain.event import COLUMN_TYPES, Events, content_hash, ordinal_key, with_key
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from swerve.domain.event import Events
 
 
 def deduplicate(
@@ -40,9 +38,11 @@ def deduplicate(
     repeats = _repeats(events)
     numbered = repeats & by_content if ordinal else np.zeros_like(repeats)
     if numbered.any():
-        rows = np.arange(len(events))
-        start = np.maximum.accumulate(np.where(repeats, 0, rows))
-        key = np.where(numbered, ordinal_key(events.key, rows - start), events.key)
+        first = np.flatnonzero(~repeats)
+        rows = np.flatnonzero(numbered)
+        ordinal_of = rows - first[np.searchsorted(first, rows) - 1]
+        key = events.key.copy()
+        key[rows] = ordinal_key(key[rows], ordinal_of)
         events = with_key(events, key)
         events = _reordered(events, np.append(numbered[1:], False) | numbered)
         repeats = _repeats(events)
@@ -86,9 +86,12 @@ def _reordered(events: Events, changed: NDArray[np.bool_]) -> Events:
     touched = np.zeros(int(run[-1]) + 1, np.bool_)
     touched[run[changed]] = True
     rows = np.flatnonzero(touched[run])
-    order = np.arange(len(events))
-    order[rows] = rows[np.lexsort((events.key[rows], run[rows]))]
-    return events.take(order)
+    some = events.take(rows[np.lexsort((events.key[rows], run[rows]))])
+    columns = {}
+    for name in COLUMN_TYPES:  # few rows move: to copy all is quicker than to take all anew
+        columns[name] = getattr(events, name).copy()
+        columns[name][rows] = getattr(some, name)
+    return Events(**columns)
 
 
 def _conflicting(events: Events) -> NDArray[np.intp]:

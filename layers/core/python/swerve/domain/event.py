@@ -105,7 +105,7 @@ def content_hash(events: Events) -> NDArray[np.uint64]:
     Multiply-add of columns that are hashes themselves, then the finaliser of SplitMix64
     (Steele, Lea and Flood 2014). A key must outlive a rotation of pseudonyms.
     """
-    value = np.where(np.isnan(events.value), 0xFFFFFFFF, events.value.view(np.uint32))
+    value = events.value.view(np.uint32) | (np.isnan(events.value) * np.uint32(0xFFFFFFFF))
     hashed = _mixed(
         events.item * _ODD[0]
         + events.category * _ODD[1]

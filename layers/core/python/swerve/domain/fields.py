@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 WORD = 8
 _MASKS = np.array([(1 << 8 * size) - 1 for size in range(WORD + 1)], np.uint64)
 _NEWLINE = 10
+_EVERY = 0x0101010101010101
+_ONES, _HIGHS, _ALL = np.uint64(_EVERY), np.uint64(0x80 * _EVERY), np.uint64(0xFF * _EVERY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Texts:
 
     def word(self, place: int) -> NDArray[np.uint64]:
         """Bytes [8 * place, 8 * place + 8) of each text as a little-endian number, padded by 0."""
-        return self._eight_bytes(place) & _MASKS[np.clip(self.size - WORD * place, 0, WORD)]
+        return self.eight_bytes(place) & _MASKS[np.clip(self.size - WORD * place, 0, WORD)]
 
     def equal(self, text: bytes) -> NDArray[np.bool_]:
         """Whether each is this text."""
@@ -49,13 +51,12 @@ class Texts:
         for place in range(-(-len(text) // WORD)):
             part = text[WORD * place : WORD * place + WORD]
             wanted = np.uint64(int.from_bytes(part, "little"))
-            same &= self._eight_bytes(place) & _MASKS[len(part)] == wanted
+            same &= self.eight_bytes(place) & _MASKS[len(part)] == wanted
         return same
 
-    def _eight_bytes(self, place: int) -> NDArray[np.uint64]:
-        words: NDArray[np.uint64] = np.ndarray(
-            (len(self.data) - WORD + 1,), "<u8", self.data, strides=(1,)
-        )
+    def eight_bytes(self, place: int) -> NDArray[np.uint64]:
+        """As `word`, but followed by what lies behind a text that is shorter."""
+        words = words_of(self.data)
         if not place:
             return words[self.start]
         return words[np.minimum(self.start + WORD * place, words.size - 1)]
@@ -90,9 +91,75 @@ class Texts:
         )
 
     def __iter__(self) -> Iterator[str]:
-        data = self.data
-        for start, size in zip(self.start.tolist(), self.size.tolist(), strict=True):
-            yield data[start : start + size].decode()
+        """Yield each text; they are copied and decoded together, a third of the work."""
+        size = self.size + 1
+        ends = np.cumsum(size)
+        if not ends.size:
+            return iter(())
+        places = np.arange(ends[-1])
+        places += np.repeat(self.start - (ends - size), size)
+        copied = np.frombuffer(self.data, np.uint8)[places]
+        copied[ends - 1] = _NEWLINE
+        texts = copied.tobytes().decode().split("\n")[:-1]
+        if len(texts) > len(self):  # some hold newlines themselves
+            starts, sizes = self.start.tolist(), self.size.tolist()
+            pairs = zip(starts, sizes, strict=True)
+            texts = [self.data[start : start + size].decode() for start, size in pairs]
+        return iter(texts)
+
+
+def words_of(data: bytes) -> NDArray[np.uint64]:
+    """Return the eight bytes from every place on, as little-endian numbers."""
+    return np.ndarray((len(data) - WORD + 1,), "<u8", data, strides=(1,))
+
+
+def holds(data: bytes, at: NDArray[np.int64], text: bytes) -> NDArray[np.bool_]:
+    """Whether a text stands at each place."""
+    words = words_of(data)
+    same = np.ones(at.size, np.bool_)
+    # The last step may overlap the one before it, so that only a short text needs a mask.
+    steps = {min(step, max(len(text) - WORD, 0)) for step in range(0, len(text), WORD)}
+    for step in sorted(steps):
+        part = text[step : step + WORD]
+        found = words[np.minimum(at + step, words.size - 1)]
+        if len(part) < WORD:
+            found &= _MASKS[len(part)]
+        same &= found == np.uint64(int.from_bytes(part, "little"))
+    return same
+
+
+def until(
+    data: bytes, at: NDArray[np.int64], ends: NDArray[np.int64], byte: int
+) -> NDArray[np.int64]:
+    """How many bytes lie before the next such byte; not looked for beyond `ends`."""
+    words = words_of(data)
+    every = np.uint64(byte * _EVERY)
+    size = _before(words[np.minimum(at, words.size - 1)], every)
+    rows = _all_or_some(size == WORD)
+    while isinstance(rows, slice) or rows.size:
+        further = at[rows] + size[rows]
+        more = _before(words[np.minimum(further, words.size - 1)], every)
+        size[rows] += more
+        pending = (more == WORD) & (further + WORD < ends[rows])
+        rows = _all_or_some(pending) if isinstance(rows, slice) else rows[pending]
+    return size
+
+
+def _all_or_some(chosen: NDArray[np.bool_]) -> NDArray[np.intp] | slice:
+    """Return the chosen rows, without an index where they are all."""
+    return slice(None) if chosen.size and chosen.all() else np.flatnonzero(chosen)
+
+
+def _before(word: NDArray[np.uint64], every: np.uint64) -> NDArray[np.int64]:
+    """Bytes of each word before the first that is that of `every`; 8 where none is."""
+    word ^= every
+    found = word - _ONES
+    word ^= _ALL
+    found &= word
+    found &= _HIGHS  # its lowest bit is right, whatever lies above
+    size = np.bitwise_count((found - np.uint64(1)) & ~found).astype(np.int64)
+    size >>= 3
+    return size
 
 
 def fields_of(data: bytes, bounds: NDArray[np.int64], picked: Iterable[int]) -> dict[int, Texts]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from swerve.domain.coding import Memo, Secret
-from swerve.domain.fields import WORD, Texts, marks_of, row_bounds
+from swerve.domain.fields import WORD, Texts, holds, row_bounds, until
 from swerve.domain.times import whole_numbers
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MOST_PATTERNS = 16
-_NEWLINE, _QUOTE, _BACKSLASH, _SPACE = b'\n"\\ '
+_NEWLINE, _BACKSLASH, _SPACE = b"\n\\ "
 _FIELD = re.compile(rb'\s*"(?P<key>[^"]*)"\s*:\s*(?:"(?P<text>[^"]*)"|(?P<bare>[^\s",}]+))\s*[,}]')
 _DECIMAL = re.compile(r"-?(0|[1-9]\d{0,15})(\.\d{1,15})?")
 
@@ -46,21 +46,6 @@ class FlatLines:
     texts: dict[str, Texts]
 
 
-@dataclass(frozen=True, slots=True)
-class _Value:
-    """Where a value is: so many bytes after one mark, so many before another.
-
-    A mark is the byte before the line, a quote, or the end of the line.
-    """
-
-    key: str
-    bare: bool
-    first_mark: int
-    after: int
-    last_mark: int
-    before: int
-
-
 class FlatReader:
     """Finds lines by pattern, and learns new patterns as they come.
 
@@ -76,32 +61,35 @@ class FlatReader:
         self._patterns: list[_Pattern] = []
         self._failed = 0
 
-    def read(self, data: bytes) -> tuple[list[FlatLines], NDArray[np.bool_]]:
+    def read(
+        self, data: bytes, bounds: NDArray[np.int64] | None = None
+    ) -> tuple[list[FlatLines], NDArray[np.bool_]]:
         """Return what was read of some lines, and which lines are left.
 
         Parameters
         ----------
         data : bytes
             Lines, and eight bytes more.
+        bounds : int64[lines, 2], optional
+            The byte before each line, and its end, where they are known.
         """
-        marks = np.append(-1, marks_of(data, _QUOTE))
-        last = np.flatnonzero(np.frombuffer(data, np.uint8)[marks[1:]] == _NEWLINE) + 1
-        quotes = np.diff(last, prepend=0) - 1
-        left = _without_escapes(data, marks[last])
+        if bounds is None:
+            newlines = np.frombuffer(data, np.uint8)[: len(data) - WORD] == _NEWLINE
+            bounds = row_bounds(np.append(-1, np.flatnonzero(newlines)), 1)
+        starts, ends = bounds[:, 0] + 1, bounds[:, 1].copy()
+        left = _without_escapes(data, ends)
         escaped = ~left
         teachers = left.copy()  # lines that may still show a new pattern
         found: list[FlatLines] = []
         tried = 0
         while left.any():
             if tried == len(self._patterns):
-                taught = self._learn(data, marks, last, left & teachers)
+                taught = self._learn(data, starts, ends, left & teachers)
                 if taught is None:
                     break
                 teachers[: taught + 1] = False
-            pattern = self._patterns[tried]
-            lines = np.flatnonzero(left & (quotes == pattern.quotes))
-            bounds = _bounds(marks, last, lines, pattern.quotes)
-            flat = pattern.read(data, bounds, lines, self._decimals)
+            lines = np.flatnonzero(left)
+            flat = self._patterns[tried].read(data, starts, ends, lines, self._decimals)
             if flat.lines.size:
                 found.append(flat)
                 left[flat.lines] = False
@@ -111,16 +99,15 @@ class FlatReader:
     def _learn(
         self,
         data: bytes,
-        marks: NDArray[np.int64],
-        last: NDArray[np.int64],
+        starts: NDArray[np.int64],
+        ends: NDArray[np.int64],
         lines: NDArray[np.bool_],
     ) -> int | None:
         """Add the pattern of the first line that has one, and tell which it was."""
         for line in np.flatnonzero(lines)[:_MOST_PATTERNS].tolist():
             if len(self._patterns) + self._failed >= _MOST_PATTERNS:
                 break
-            start = int(marks[last[line - 1]]) + 1 if line else 0
-            pattern = _pattern_of(data[start : int(marks[last[line]])], self._exact)
+            pattern = _pattern_of(data[int(starts[line]) : int(ends[line])], self._exact)
             if pattern is not None:
                 self._patterns.append(pattern)
                 return int(line)
@@ -130,39 +117,50 @@ class FlatReader:
 
 @dataclass(frozen=True, slots=True)
 class _Pattern:
-    """Literals before, between and after the values of a line."""
+    """Literals before, between and after the values of a line; keys of the values.
 
-    quotes: int
+    A value goes on to the first byte of the literal behind it: a quote, or, where it is bare, what
+    no such value holds.
+    """
+
     literals: tuple[bytes, ...]
-    values: tuple[_Value, ...]
+    keys: tuple[str, ...]
+    bare: tuple[bool, ...]
     exact: frozenset[str]
 
     def read(
         self,
         data: bytes,
-        bounds: NDArray[np.int64],
+        starts: NDArray[np.int64],
+        ends: NDArray[np.int64],
         lines: NDArray[np.intp],
         decimals: Memo[np.bool_],
     ) -> FlatLines:
+        if lines.size < starts.size:
+            starts, ends = starts[lines], ends[lines]
         fits = np.ones(lines.size, np.bool_)
         texts: dict[str, Texts] = {}
-        at = bounds[:, 0] + 1
-        for literal, value in zip(self.literals, self.values, strict=False):
-            start = np.minimum(bounds[:, value.first_mark] + value.after, bounds[:, -1])
-            end = np.maximum(bounds[:, value.last_mark] - value.before, 0)
-            fits &= Texts(data, at, start - at).equal(literal)
-            at = end
-            text = Texts(data, start, end - start)
-            if value.bare:
-                fits &= text.size > 0
-                text = Texts(data, start, np.maximum(text.size, 0))
-                good, text = self._bare(value.key, text, decimals)
+        at = starts
+        for place, (key, bare) in enumerate(zip(self.keys, self.bare, strict=True)):
+            literal, following = self.literals[place : place + 2]
+            fits &= holds(data, at, literal)
+            if not place and not fits.any():
+                return FlatLines(lines[:0], {})
+            start = np.minimum(at + len(literal), ends)
+            size = np.minimum(until(data, start, ends, following[0]), ends - start)
+            at = start + size
+            text = Texts(data, start, size)
+            if bare:
+                fits &= size > 0
+                good, text = self._bare(key, Texts(data, start, size * fits), decimals)
                 fits &= good
-            texts[value.key] = text
-        fits &= Texts(data, at, bounds[:, -1] - at).equal(self.literals[-1])
+            texts[key] = text
+        fits &= holds(data, at, self.literals[-1])
+        fits &= at + len(self.literals[-1]) == ends
         if not fits.all():
+            lines = lines[fits]
             texts = {key: text.take(fits) for key, text in texts.items()}
-        return FlatLines(lines[fits], texts)
+        return FlatLines(lines, texts)
 
     def _bare(
         self, key: str, text: Texts, decimals: Memo[np.bool_]
@@ -187,50 +185,24 @@ def _pattern_of(line: bytes, exact: frozenset[str]) -> _Pattern | None:
     opened = line.find(b"{")
     if not isinstance(pairs, list) or opened < 0 or line[:opened].strip():
         return None
-    quotes = [-1, *(place for place, byte in enumerate(line) if byte == _QUOTE), len(line)]
-    mark_of = {place: mark for mark, place in enumerate(quotes)}
-    values: list[_Value] = []
+    keys: list[str] = []
+    bare: list[bool] = []
     literals: list[bytes] = []
     at, literal_from = opened + 1, 0
     while (field := _FIELD.match(line, at)) is not None:
-        bare = field["text"] is None
-        first, last = field.span("bare" if bare else "text")
-        if bare:
-            start_mark = mark_of[field.end("key")]
-            end_mark = next(mark for mark, place in enumerate(quotes) if place >= last)
-        else:
-            start_mark, end_mark = mark_of[first - 1], mark_of[last]
-        values.append(
-            _Value(
-                field["key"].decode(),
-                bare,
-                start_mark,
-                first - quotes[start_mark],
-                end_mark,
-                quotes[end_mark] - last,
-            )
-        )
+        bare.append(field["text"] is None)
+        first, last = field.span("bare" if bare[-1] else "text")
+        keys.append(field["key"].decode())
         literals.append(line[literal_from:first])
         at, literal_from = field.end(), last
-    keys = [value.key for value in values]
     if keys != [key for key, _ in pairs] or len(set(keys)) < len(keys) or not keys:
         return None
     literals.append(line[literal_from:])
-    return _Pattern(len(quotes) - 2, tuple(literals), tuple(values), exact)
+    return _Pattern(tuple(literals), tuple(keys), tuple(bare), exact)
 
 
 def _are_decimals(texts: list[str]) -> NDArray[np.bool_]:
     return np.array([_DECIMAL.fullmatch(text) is not None for text in texts], np.bool_)
-
-
-def _bounds(
-    marks: NDArray[np.int64], last: NDArray[np.int64], lines: NDArray[np.intp], quotes: int
-) -> NDArray[np.int64]:
-    """The byte before each line, its quotes, and its end."""
-    if lines.size == last.size:
-        return row_bounds(marks, quotes + 1)
-    bounds: NDArray[np.int64] = marks[last[lines][:, None] + np.arange(-quotes - 1, 1)]
-    return bounds
 
 
 def _without_escapes(data: bytes, ends: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -31,6 +31,7 @@ Value = TypeVar("Value", bound=np.generic)
 MAX_USER_LENGTH = 256
 _QUARTER_MS = 900_000  # no zone changes its offset but at a quarter of an hour
 _UNKNOWN = 255
+_NO_USER, _TOO_LONG = 1, 2
 _REASONS = (
     RowReason.NOT_A_RECORD,
     RowReason.NO_USER,
@@ -129,7 +130,7 @@ class Normaliser:
         self._events: list[str] = [""]
         self._user_keys = _Growing(0, np.uint64)
         self._routing = _Growing(0, np.uint32)
-        self._too_long = _Growing(0, np.bool_)
+        self._user_reason = _Growing(_NO_USER, np.uint8)
         self._tables: list[UserTable] = []
         self._names = {role: _Names() for role in (Role.ITEM, Role.CATEGORY, Role.CAMPAIGN)}
         self._shown: Counter[RowReason] = Counter()
@@ -146,18 +147,19 @@ class Normaliser:
 
     def routing(self, kept: Kept) -> NDArray[np.uint32]:
         """Return the routing hash of each row's user."""
-        return self._routing.column[kept.user]
+        return self._routing.column.take(kept.user)
 
     def events(self, kept: Kept) -> Events:
         """Return rows with pseudonyms and keys for their codes."""
+        # numpy takes by codes of 32 bits twice as fast as it indexes by them.
         return Events(
-            user=self._user_keys.column[kept.user],
+            user=self._user_keys.column.take(kept.user),
             key=kept.key,
             time_ms=kept.time_ms,
             behaviour=kept.behaviour,
-            category=self._names[Role.CATEGORY].keys[kept.category],
-            item=self._names[Role.ITEM].keys[kept.item],
-            campaign=self._names[Role.CAMPAIGN].keys[kept.campaign],
+            category=self._names[Role.CATEGORY].keys.take(kept.category),
+            item=self._names[Role.ITEM].keys.take(kept.item),
+            campaign=self._names[Role.CAMPAIGN].keys.take(kept.campaign),
             value=kept.value,
         )
 
@@ -202,12 +204,13 @@ class Normaliser:
             item=rows.item,
             campaign=rows.campaign,
             value=rows.value,
-            behaviour=self._behaviours[rows.event],
+            behaviour=self._behaviours.take(rows.event),
             by_content=by_content,
         )
         if by_content.any():
             hashed = content_hash(self.events(kept))
-            kept = replace(kept, key=np.where(by_content, hashed, kept.key))
+            key = hashed if by_content.all() else np.where(by_content, hashed, kept.key)
+            kept = replace(kept, key=key)
         return kept, rejected
 
     def _learn(self, role: Role, texts: list[str]) -> None:
@@ -230,7 +233,9 @@ class Normaliser:
         usable = (sizes > 0) & (sizes <= MAX_USER_LENGTH)
         self._user_keys.extend(np.where(usable, table.users, 0))
         self._routing.extend(table.routing)
-        self._too_long.extend(sizes > MAX_USER_LENGTH)
+        self._user_reason.extend(
+            np.where(sizes > MAX_USER_LENGTH, _TOO_LONG, np.where(sizes > 0, 0, _NO_USER))
+        )
         self._tables.append(table.take(usable))
 
     def _utc(self, rows: Rows) -> NDArray[np.int64]:
@@ -244,17 +249,23 @@ class Normaliser:
     def _refuse(self, rows: Rows, time_ms: NDArray[np.int64]) -> NDArray[np.uint8]:
         """1 + place in `_REASONS` of the first reason against each row, 0 for none."""
         no_time = time_ms == NO_TIME
-        user_key = self._user_keys.column[rows.user]
-        too_long = self._too_long.column[rows.user]
+        user_reason = self._user_reason.column.take(rows.user)
+        unknown = self._behaviours.take(rows.event) == _UNKNOWN
+        bad_number = np.isinf(rows.value)
+        future, behind = time_ms > self._latest_ms, time_ms < self._earliest_ms
+        good = ~(no_time | future | behind | unknown | bad_number)
+        good &= user_reason == 0
+        if good.all():
+            return np.zeros(len(rows), np.uint8)
         tests = (
             (rows.user == 0) & no_time & (rows.event == 0) & (rows.item == 0),
-            (user_key == 0) & ~too_long,
-            too_long,
+            user_reason == _NO_USER,
+            user_reason == _TOO_LONG,
             no_time,
-            time_ms > self._latest_ms,
-            time_ms < self._earliest_ms,
-            self._behaviours[rows.event] == _UNKNOWN,
-            np.isinf(rows.value),
+            future,
+            behind,
+            unknown,
+            bad_number,
         )
         reasons = np.zeros(len(rows), np.uint8)
         for place in reversed(range(len(tests))):

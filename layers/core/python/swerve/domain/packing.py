@@ -198,7 +198,10 @@ def _read(data: bytes) -> tuple[Events, UserTable]:
 
 def _code(column: NDArray[Any]) -> _Codes:
     if column.dtype == np.float32:  # by bits, so that NaN is a value like others
-        column = np.where(np.isnan(column), _NAN, (column + np.float32(0)).view(np.uint32))
+        nan = np.isnan(column)
+        column = (column + np.float32(0)).view(np.uint32)
+        if nan.any():
+            column = np.where(nan, _NAN, column)
     if not (column != column[0]).any():
         return _Codes(column[:1], column[:0], 0)
     order = _order(column)

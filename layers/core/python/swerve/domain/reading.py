@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from swerve.domain.coding import Coder, Memo, Secret, hashes
+from swerve.domain.numbers import decimals
 from swerve.domain.rows import CODED, NO_TIME, SAMPLES, Parsed, Rejected, Rows
 from swerve.domain.siphash import identities
 from swerve.domain.source import Role
@@ -88,10 +89,8 @@ class Reader:
         wall = np.array([[0, 1]], np.int64)
         self._suffixes = Memo(self._secret, wall, _suffix_meanings(meanings))
 
-    def parsed(
-        self, fields: Fields, rejected: Rejected, spelled: Callable[[str], str] | None = None
-    ) -> Parsed:
-        """Read some records; `spelled` undoes what was done to texts on the way."""
+    def parsed(self, fields: Fields, rejected: Rejected) -> Parsed:
+        """Read some records."""
         rows = fields.number.size
         new: dict[Role, list[str]] = {}
         codes = dict.fromkeys(CODED, np.zeros(rows, np.uint32))
@@ -100,11 +99,9 @@ class Reader:
                 column = fields.texts[role]
                 codes[role], fresh = self._coders[role].codes(hashes(column, self._secret))
                 new[role] = list(column.take(fresh))
-                if spelled:
-                    new[role] = [spelled(text) for text in new[role]]
         time_ms, naive = self._read_times(fields.texts[Role.TIME])
         values = fields.texts.get(Role.VALUE)
-        value = self._values.of(values) if values else np.full(rows, np.nan, np.float32)
+        value = self._read_values(values) if values else np.full(rows, np.nan, np.float32)
         read = Rows(
             **{role.value: codes[role] for role in CODED},
             time_ms=time_ms,
@@ -117,15 +114,19 @@ class Reader:
         )
         return Parsed(read, new, rejected, _raw(fields, read))
 
+    def _read_values(self, texts: Texts) -> NDArray[np.float32]:
+        value, good = decimals(texts)
+        odd = np.flatnonzero(~good)
+        if odd.size:
+            value[odd] = self._values.of(texts.take(odd))
+        return value
+
     def _read_times(self, texts: Texts) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Milliseconds, or `NO_TIME`; and whether there is no zone."""
         ms, good = wall_clock(texts)
         naive = np.zeros(ms.size, np.bool_)
         if good.any():
-            suffix = self._suffixes.of(texts.part(SECONDS_SIZE))
-            good &= suffix[:, 0] != NO_TIME
-            ms += suffix[:, 0]
-            naive |= suffix[:, 1] > 0
+            self._read_suffixes(texts.part(SECONDS_SIZE), ms, good, naive)
         odd = np.flatnonzero(~good)
         if odd.size:
             ms[odd], good = epoch(texts.take(odd), self._unit)
@@ -135,6 +136,30 @@ class Reader:
             ms[odd], naive[odd] = found[:, 0], found[:, 1] > 0
         ms[(ms < EARLIEST_MS) | (ms > LATEST_MS)] = NO_TIME
         return ms, naive
+
+    def _read_suffixes(
+        self,
+        suffixes: Texts,
+        ms: NDArray[np.int64],
+        good: NDArray[np.bool_],
+        naive: NDArray[np.bool_],
+    ) -> None:
+        """Add what follows the second; in most files that is the same on all rows."""
+        teller = int(good.argmax())
+        first = suffixes.take(slice(teller, teller + 1))
+        usual = suffixes.equal(next(iter(first)).encode())
+        ((add_ms, no_zone),) = self._suffixes.of(first).tolist()
+        if add_ms:
+            ms += usual * add_ms
+            good &= ~usual | (add_ms != NO_TIME)
+        if no_zone:
+            naive |= usual
+        rows = np.flatnonzero(good & ~usual)
+        if rows.size:
+            found = self._suffixes.of(suffixes.take(rows))
+            good[rows] = found[:, 0] != NO_TIME
+            ms[rows] += found[:, 0]
+            naive[rows] = found[:, 1] > 0
 
 
 def _suffix_meanings(meanings: Meanings) -> Callable[[list[str]], NDArray[np.int64]]:

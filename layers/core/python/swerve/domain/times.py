@@ -20,7 +20,7 @@ PLAIN_SUFFIX = re.compile(r"(\.\d{1,9})?( ?UTC|Z|[+-]\d\d(:?\d\d)?)?")
 
 _FIRST_YEAR = 1990
 _MONTHS = [(year, month) for year in range(_FIRST_YEAR, 2104) for month in range(1, 13)]
-_STARTS = np.array([(date(*ym, 1) - date(1970, 1, 1)).days for ym in _MONTHS], np.int64)
+_STARTS = np.array([(date(*ym, 1) - date(1970, 1, 1)).days - 1 for ym in _MONTHS], np.int64)
 _LENGTHS = np.append(np.diff(_STARTS), 31)
 _HIGH = np.uint64(0x8080808080808080)
 _SEPARATOR_BYTE = np.uint64(0xFF << 16)
@@ -45,6 +45,16 @@ def _pattern(text: bytes) -> tuple[np.uint64, np.uint64]:
 
 _DATE, _CLOCK, _SECOND = (_pattern(text) for text in (b"0000-00-", b"00T00:00", b":00"))
 _NUMBER = _pattern(b"00000000")
+_SECOND_BYTES = np.uint64(0xFFFFFF)
+# One product adds up the numbers at some bytes of a word, each times its unit, in the top bits:
+# the two halves of a year at bytes 0 and 2 and the month at 5 as months, in 17 bits;
+# the day at byte 0, the hour at 3 and the minute at 6 as minutes, in 16 bits.
+_YEAR_AND_MONTH = np.uint64(0xFF | 0xFF << 16 | 0xFF << 40)
+_TO_MONTHS = np.uint64(1200 << 47 | 12 << 31 | 1 << 7)
+_FIRST_PLACE = np.uint64(_FIRST_YEAR * 12 + 1)
+_DAY_AND_MINUTE = np.uint64(0xFF | 0xFF << 24 | 0xFF << 48)
+_TO_MINUTES = np.uint64(1440 << 48 | 60 << 24 | 1)
+_TOO_LATE = np.uint64((0x80 - 24) << 24 | (0x80 - 60) << 48)  # carries into the high bit
 
 
 def wall_clock(texts: Texts) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -58,23 +68,31 @@ def wall_clock(texts: Texts) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         The text is such a time, of an existing day from 1990 on.
     """
     good = texts.size >= SECONDS_SIZE
-    day_of, good_day = _digits(texts.word(0), _DATE)
-    word = texts.word(1)
-    mark = word & _SEPARATOR_BYTE
-    clock, good_clock = _digits(np.where(mark == _SPACE, word ^ (_SPACE ^ _T), word), _CLOCK)
-    rest, good_rest = _digits(texts.word(2) & np.uint64(0xFFFFFF), _SECOND)
+    day_of, good_day = _digits(texts.eight_bytes(0), _DATE)
+    word = texts.eight_bytes(1)
+    word ^= ((word & _SEPARATOR_BYTE) == _SPACE) * (_SPACE ^ _T)
+    clock, good_clock = _digits(word, _CLOCK)
+    word = texts.eight_bytes(2)
+    word &= _SECOND_BYTES
+    rest, good_rest = _digits(word, _SECOND)
     good &= good_day & good_clock & good_rest
-    year = _pair(day_of, 0) * 100 + _pair(day_of, 2)
-    month = _pair(day_of, 5)
-    place = (year - _FIRST_YEAR) * 12 + month - 1
-    good &= (month >= 1) & (month <= 12) & (place >= 0) & (place < _STARTS.size)
-    place[~good] = 0
-    day, hour, minute = (_pair(clock, byte) for byte in (0, 3, 6))
+    day_of &= _YEAR_AND_MONTH
+    place = (day_of * _TO_MONTHS) >> np.uint64(47)
+    place -= _FIRST_PLACE
+    good &= ((day_of >> np.uint64(40)) - np.uint64(1) < 12) & (place < _STARTS.size)
+    place = np.minimum(place, _STARTS.size - 1).view(np.int64)
+    clock &= _DAY_AND_MINUTE
+    day = (clock & np.uint64(0xFF)).view(np.int64)
+    good &= (day >= 1) & (day <= _LENGTHS.take(place))
+    good &= ((clock + _TOO_LATE) & _HIGH) == 0
+    seconds = ((clock * _TO_MINUTES) >> np.uint64(48)).view(np.int64)
+    seconds += _STARTS.take(place) * 1440
+    seconds *= 60
     second = _pair(rest, 1)
-    good &= (day >= 1) & (day <= _LENGTHS[place])
-    good &= (hour < 24) & (minute < 60) & (second < 60)
-    seconds = ((_STARTS[place] + day - 1) * 24 + hour) * 3600 + minute * 60 + second
-    return seconds * 1000, good
+    good &= second < 60
+    seconds += second
+    seconds *= 1000
+    return seconds, good
 
 
 def epoch(texts: Texts, unit: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
