@@ -61,7 +61,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Combination:
-    """Weights with the table and the limit that they have on unchanged training users."""
+    """Weights with the table that they have on unchanged training users, and a limit."""
 
     weights: Floats
     power: float
@@ -75,8 +75,11 @@ class Combination:
         told = np.isfinite(score)
         buckets = int(calm.bucket.max()) + 1
         table = TailTable.fitted(score[told][:, None], calm.bucket[told], buckets)
-        made = cls(weights, power, table, np.inf)
-        return replace(made, limit=harness.threshold(made.surprise(calm), budget).limit)
+        return cls(weights, power, table, np.inf).limited(calm, budget)
+
+    def limited(self, calm: Seen, budget: float) -> Combination:
+        """The same with the limit of these unchanged users, so that combinations compare."""
+        return replace(self, limit=harness.threshold(self.surprise(calm), budget).limit)
 
     def surprise(self, seen: Seen) -> Floats:
         """-log p of the combination, float64[n, T]."""
@@ -145,7 +148,7 @@ def table(train: Sequence[Path], others: Sequence[Path], budget: float = 0.5) ->
     """Recall of each kind on other users: weights chosen without it, with it, and as shipped."""
     shipped = Calibration.shipped().heads[Head.INTEREST]
     training, judged = seen(train), seen(others)
-    kinds = [kind for kind in INTEREST_KINDS if (training.kind == kind).any()]
+    kinds = INTEREST_KINDS
     with_all = chosen(training, kinds, shipped.power, budget)
     as_shipped = Combination.measured(shipped.weights, shipped.power, training.calm, budget)
     lines = ["| kind left out | n | found without it | chosen on all kinds | shipped weights |"]
@@ -156,7 +159,7 @@ def table(train: Sequence[Path], others: Sequence[Path], budget: float = 0.5) ->
             without = chosen(training, rest, shipped.power, budget)
             rows = judged.kind == kind
             cells = [
-                f"{combination.found(judged)[rows].mean():.2f}"
+                f"{combination.limited(judged.calm, budget).found(judged)[rows].mean():.2f}"
                 for combination in (without, with_all, as_shipped)
             ]
             lines.append(f"| {kind} | {rows.sum()} | {' | '.join(cells)} |")

@@ -153,8 +153,9 @@ def leave_one_out(setup: Setup) -> str:
         f"## One kind left out, {setup.split} users\n\nRecall of the interest head within 8 "
         "weeks at half a false alarm per 1,000 user-weeks, before the running calibration. "
         "Weights are chosen by coordinate ascent, from equal ones, on the mean recall of the "
-        "other kinds on training users; no weight, table or limit has seen the kind or the users "
-        "it is read on. The statistics were designed by people who knew of all kinds.\n\n"
+        "other kinds on training users; no weight and no table has seen the kind or the users it "
+        "is read on; limits are those at which these users' unchanged half keeps the rate, so that "
+        "the columns compare. The statistics were designed by people who knew of all kinds.\n\n"
         + left_out.table(train, others)
     )
 
