@@ -158,11 +158,27 @@ def _order(major: NDArray[np.uint64], minor: NDArray[np.uint64]) -> NDArray[np.i
 def _by_key_where_tied(
     order: NDArray[np.intp], major: NDArray[np.uint64], kept: Kept
 ) -> NDArray[np.intp]:
-    """Order the few rows of one user and time by their keys."""
+    """Order the rows of one user and time by their keys."""
     time_ms = kept.time_ms[order]
-    tied = (major[1:] == major[:-1]) & (time_ms[1:] == time_ms[:-1])
-    if tied.any():
-        rows = np.flatnonzero(np.append(tied, False) | np.append(False, tied))
-        some = order[rows]
-        order[rows] = some[np.lexsort((kept.key[some], time_ms[rows], major[rows]))]
+    rows, group = _runs((major[1:] == major[:-1]) & (time_ms[1:] == time_ms[:-1]))
+    if not rows.size:
+        return order
+    some = order[rows]
+    key = kept.key[some]
+    # As much of the key as there is room for beside the group and the row: the rest seldom decides.
+    width = 64 - int(group[-1]).bit_length() - int(rows.size).bit_length()
+    high = key >> np.uint64(64 - width)
+    found = _order(group, high)
+    high, group = high[found], group[found]
+    again, _ = _runs((group[1:] == group[:-1]) & (high[1:] == high[:-1]))
+    found[again] = found[again][np.lexsort((key[found[again]], group[again]))]
+    order[rows] = some[found]
     return order
+
+
+def _runs(tied: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.uint64]]:
+    """Rows that are tied with the one before or after, and the number of the run of each."""
+    inside = np.append(tied, False) | np.append(False, tied)
+    rows = np.flatnonzero(inside)
+    begins = ~np.append(False, tied)[rows]
+    return rows, np.cumsum(begins, dtype=np.uint64)

@@ -202,8 +202,8 @@ def _since(
 ) -> list[tuple[Singles, Singles]]:
     """Weighted counts within, and decayed counts before, the last weeks, float32[P] each."""
     bounds = [w * 7 // state.days for w in AGES_WEEKS]
-    weigh = np.array(weights, np.float32)
-    ring = [(s.rows, (s.count[:, : weigh.size] * weigh).sum(axis=1), s.season) for s in table.ring]
+    weigh = [np.float32(weight) for weight in weights]
+    ring = [(slot.rows, _weighed(slot.count, weigh), slot.season) for slot in table.ring]
     count = np.zeros(table.user.size, np.float32)
     counts = []
     for age, (rows, some, _) in enumerate(ring[: bounds[-1]], start=1):
@@ -219,11 +219,19 @@ def _since(
         past = past * np.float32(state.decay ** (age - bound))
         for slot_age in range(bound, age):
             rows, some, season = ring[slot_age]
-            weight = (state.decay ** (slot_age - bound) / season).astype(np.float32)
-            past[rows] += some * weight[table.key[rows]]
+            faded = (state.decay ** (slot_age - bound) / season).astype(np.float32)
+            past[rows] += some * faded[table.key[rows]]
         age = bound
         pasts.append(past)
     return list(zip(counts, reversed(pasts), strict=True))
+
+
+def _weighed(count: NDArray[np.uint8], weights: Sequence[np.float32]) -> Singles:
+    """Sum over kinds of count, column by column: a sum along so short an axis is slow."""
+    total = count[:, 0] * weights[0]
+    for kind, weight in enumerate(weights[1:], start=1):
+        total += count[:, kind] * weight
+    return total
 
 
 def item_views(state: ShardState, context: Context) -> list[PairView]:
