@@ -166,8 +166,12 @@ class _Cutter:
                 rest = data[starts[open_at] :] + rest
                 data = data[: starts[open_at]]
                 last, ends, starts = last[:open_at], ends[:open_at], starts[:open_at]
+                marks = marks[: last[-1] + 1 if open_at else 1]
                 reasons, joined, quoted = reasons[:open_at], joined[:open_at], quoted[:open_at]
         heads = ~joined
+        alone = heads & np.append(heads[1:], True)[: heads.size]
+        short = alone & (ends - starts < self.columns - 1)  # cannot hold the delimiters
+        reasons[short & (reasons == 0)] = _RAGGED
         reasons[heads & (ends == starts)] = _BLANK
         if self.skip and (reasons != _BLANK).any():
             reasons[np.flatnonzero(heads & (reasons != _BLANK))[0]] = _BLANK
@@ -226,7 +230,6 @@ class _Cutter:
         if not data.isascii() and not _is_utf8(data):
             bounds = zip(starts.tolist(), ends.tolist(), strict=True)
             reasons[[not _is_utf8(data[first:last]) for first, last in bounds]] = _BAD_ENCODING
-        reasons[lengths < self.columns - 1] = _RAGGED  # cannot hold the delimiters
         reasons[lengths > MAX_RECORD_BYTES] = _TOO_LONG
         if self.overlong:
             reasons[0] = _TOO_LONG
