@@ -1,4 +1,4 @@
-"""Windows are whole local days or weeks, also where the clocks change, however times are written."""
+"""Windows are whole local days or weeks across a change of clocks, however times are written."""
 
 from __future__ import annotations
 
