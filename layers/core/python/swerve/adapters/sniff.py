@@ -32,6 +32,12 @@ def sniff(path: Path, limit_bytes: int) -> Shape:
         magic = file.read(4)
     if magic == b"PAR1":
         return Shape("none", "parquet", "", _parquet_fields(path), [])
+    if magic == b"PK\x03\x04":
+        raise Refused(
+            "not_text",
+            "The content is a ZIP archive or an Excel workbook.",
+            "Export CSV, and compress it with gzip or zstd if at all.",
+        )
     compression = compression_of(magic)
     head = b""
     if compression != "none":
@@ -160,6 +166,12 @@ def _csv_shape(compression: Compression, text: str) -> Shape:
     first = text.lstrip("\r\n").split("\n", 1)[0]
     if len(first) >= MAX_RECORD_BYTES // 8 and first.count(first[:1]) == len(first):
         raise Refused("not_records", "The first line is one endless value.", _EXPORT_ADVICE)
+    if first.count("\ufffd") * 10 > len(first):
+        raise Refused(
+            "bad_encoding",
+            "The first line is not UTF-8 text: it is binary, or in another encoding.",
+            f"Convert it to UTF-8. {_EXPORT_ADVICE}",
+        )
     delimiter = max(_DELIMITERS, key=first.count)
     if first.count(delimiter) >= MAX_COLUMNS:
         raise _too_many_columns(first.count(delimiter) + 1)

@@ -104,9 +104,11 @@ def _names_event(source: Source, text: str) -> bool:
 def _unknown(shape: Shape, sources: Iterable[Source], named: Source | None) -> Refused:
     folded = {field.casefold() for field in shape.fields}
 
-    def likeness(source: Source) -> float:
+    def likeness(source: Source) -> tuple[float, int]:
+        """How much of what marks the convention is there, then how many of its fields."""
         marks = source.match or source.columns
-        return sum(field.casefold() in folded for field in marks) / len(marks)
+        known = sum(path.casefold() in folded for path in source.paths)
+        return sum(field.casefold() in folded for field in marks) / len(marks), known
 
     nearest = named or max(sources, key=likeness)
     lacking = [f for f in nearest.match or nearest.columns if f.casefold() not in folded]
