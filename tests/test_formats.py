@@ -51,6 +51,16 @@ def test_the_same_events_are_the_same_bytes_in_every_format(
         assert packed_bytes(write(shuffled)) == reference, name
 
 
+@pytest.mark.parametrize("odd", ["two\nlines", "a\x1fb", "a\x1bb", "\x1b1\x1f", "a\tb"])
+def test_texts_with_newlines_and_separators_in_every_format(odd: str) -> None:
+    # GIVEN names with the bytes that plain lines are made of, in a piece of JSON or Parquet too
+    records = [("u1", "2026-06-01T00:00:00Z", "view", odd, f"Home/{odd}", "1")] * 2
+    # WHEN / THEN
+    reference = packed_bytes(as_csv(records))
+    for name, write in WRITERS.items():
+        assert packed_bytes(write(records)) == reference, name
+
+
 def noisy_records(count: int, seed: int) -> list[Record]:
     rng = random.Random(seed)  # noqa: S311 - test data
     records: list[Record] = []

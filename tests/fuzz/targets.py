@@ -105,7 +105,18 @@ def _session(_: Path) -> duckdb.DuckDBPyConnection:
 
 def _readers_agree(data: bytes, shape: Shape) -> None:
     quick, slow = (_read(data, shape, quick=quick) for quick in (True, False))
-    assert quick == slow, f"quick {quick}\nslow  {slow}"
+    assert quick == slow, _difference(quick, slow)
+
+
+def _difference(quick: Read | str, slow: Read | str) -> str:
+    if isinstance(quick, str) or isinstance(slow, str):
+        return f"quick {quick}\nslow  {slow}"
+    alone = [
+        f"{name} {[row for row in one[part] if row not in other[part]]}"
+        for name, one, other in (("quick", quick, slow), ("slow ", slow, quick))
+        for part in (0, 1)
+    ]
+    return "\n".join([*alone, f"{quick[2]} {slow[2]}"])
 
 
 def _read(data: bytes, shape: Shape, *, quick: bool) -> Read | str:

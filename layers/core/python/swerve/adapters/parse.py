@@ -179,6 +179,8 @@ class Parser:
                 strict=True,
             )
         )
+        if escaped:
+            found = {name: _unescaped(texts) for name, texts in found.items()}
         record, _ = whole_numbers(found["number"])
         read = int(record.max(initial=0))
         if read < numbers.size:  # what the parser was silent about is still an input row
@@ -190,7 +192,7 @@ class Parser:
             [found[f"id{place}"] for place in range(query.ids)],
             numbers[record - 1],
         )
-        return self._reader.parsed(fields, rejected, _unescaped if escaped else None)
+        return self._reader.parsed(fields, rejected)
 
     def _plain_lines(self, query: sql.FieldsQuery) -> tuple[bytes, NDArray[np.int64], bool]:
         """Run a query; return lines, bounds of fields, and whether texts are escaped."""
@@ -215,6 +217,8 @@ class Parser:
         return lines
 
     def _forget_rejects(self) -> None:
+        if self._file.shape.format != "csv":
+            return  # only a CSV's reader keeps rejects
         self._run("DELETE FROM reject_errors")
         self._run("DELETE FROM reject_scans")
 
@@ -300,10 +304,14 @@ def _rejected(piece: Piece) -> Rejected:
     return rejected
 
 
-def _unescaped(text: str) -> str:
-    for plain, spelled in reversed(sql.ESCAPES):
-        text = text.replace(spelled, plain)
-    return text
+def _unescaped(texts: Texts) -> Texts:
+    """Texts as the file spells them: the same event id must give the same identity everywhere."""
+    plain = list(texts)
+    for text, spelled in reversed(sql.ESCAPES):
+        plain = [one.replace(spelled, text) for one in plain]
+    encoded = [one.encode() for one in plain]
+    size = np.fromiter(map(len, encoded), np.int64, len(encoded))
+    return Texts(b"".join(encoded) + bytes(WORD), np.cumsum(size) - size, size)
 
 
 def connect(folder: Path) -> duckdb.DuckDBPyConnection:

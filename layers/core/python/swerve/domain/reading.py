@@ -88,10 +88,8 @@ class Reader:
         wall = np.array([[0, 1]], np.int64)
         self._suffixes = Memo(self._secret, wall, _suffix_meanings(meanings))
 
-    def parsed(
-        self, fields: Fields, rejected: Rejected, spelled: Callable[[str], str] | None = None
-    ) -> Parsed:
-        """Read some records; `spelled` undoes what was done to texts on the way."""
+    def parsed(self, fields: Fields, rejected: Rejected) -> Parsed:
+        """Read some records."""
         rows = fields.number.size
         new: dict[Role, list[str]] = {}
         codes = dict.fromkeys(CODED, np.zeros(rows, np.uint32))
@@ -100,8 +98,6 @@ class Reader:
                 column = fields.texts[role]
                 codes[role], fresh = self._coders[role].codes(hashes(column, self._secret))
                 new[role] = list(column.take(fresh))
-                if spelled:
-                    new[role] = [spelled(text) for text in new[role]]
         time_ms, naive = self._read_times(fields.texts[Role.TIME])
         values = fields.texts.get(Role.VALUE)
         value = self._values.of(values) if values else np.full(rows, np.nan, np.float32)
