@@ -18,7 +18,7 @@ from swerve.adapters.inflate import inflated
 from swerve.adapters.json_stream import as_lines
 from swerve.adapters.split import PIECE_BYTES, PLAIN_BYTES, Piece, split_lines
 from swerve.domain.fields import WORD, Texts, fields_of, marks_of, row_bounds
-from swerve.domain.file import Refused
+from swerve.domain.file import MAX_RECORD_BYTES, Refused
 from swerve.domain.flat_json import FlatReader
 from swerve.domain.manifest import RowReason
 from swerve.domain.reading import Fields, Reader
@@ -36,9 +36,11 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 100_000_000
 _MEMORY_LIMIT = "400MB"
+_MOST_LINES_BYTES = 300_000_000  # a dictionary makes gigabytes of text of a small Parquet file
 _PARQUET_ROWS = 122_880  # a row group of DuckDB's own files
 _QUOTED = re.compile(r"([\"'`]).*?\1|\{.*\}|\d{4,}")
 _SHOWN_TEXT = 200
+_BOM = b"\xef\xbb\xbf"
 
 
 class Parser:
@@ -155,7 +157,8 @@ class Parser:
         if not piece.numbers.size:
             return Parsed(Rows.empty(), {}, rejected, {})
         path = self._folder / "piece"
-        path.write_bytes(piece.data)
+        # DuckDB takes one mark away at the start of a file; it must not be a field's own.
+        path.write_bytes(_BOM * piece.data.startswith(_BOM) + piece.data)
         if columns.format == "csv":
             scan = sql.scan_csv(str(path), len(columns.names), self._file.shape.delimiter)
         else:
@@ -179,9 +182,13 @@ class Parser:
                 strict=True,
             )
         )
+        record, _ = whole_numbers(found["number"])
+        too_long = bounds[:, -1] - bounds[:, 0] > MAX_RECORD_BYTES  # of a text they never get here
+        if too_long.any():
+            rejected.add(RowReason.TOO_LONG, numbers[record[too_long] - 1])
+            found = {name: texts.take(~too_long) for name, texts in found.items()}
         if escaped:
             found = {name: _unescaped(texts) for name, texts in found.items()}
-        record, _ = whole_numbers(found["number"])
         read = int(record.max(initial=0))
         if read < numbers.size:  # what the parser was silent about is still an input row
             rejected.add(RowReason.NOT_A_RECORD, numbers[read:])
@@ -190,7 +197,7 @@ class Parser:
         fields = Fields(
             {role: found[role] for role in query.roles},
             [found[f"id{place}"] for place in range(query.ids)],
-            numbers[record - 1],
+            numbers[record[~too_long] - 1],
         )
         return self._reader.parsed(fields, rejected)
 
@@ -200,6 +207,12 @@ class Parser:
         columns = len(query.columns)
         for escaped in (False, True):
             rows = self._run(sql.copy(query, str(path), escaped=escaped)).fetchall()[0][0]
+            if path.stat().st_size > _MOST_LINES_BYTES:
+                raise Refused(
+                    "too_large",
+                    f"{rows:,} rows hold {path.stat().st_size // 1_000_000:,} MB of text.",
+                    "Export shorter fields, or map other fields in an adapter of your own.",
+                )
             data = path.read_bytes() + bytes(WORD)
             marks = np.append(-1, marks_of(data, ord(sql.SEPARATOR)))
             if marks.size == rows * columns + 1:
