@@ -1,4 +1,4 @@
-"""Fuzzes what reads uploads, guided by coverage: python -m tests.fuzz SECONDS [TARGET ...].
+"""Fuzzes what reads uploads, guided by coverage: make fuzz SECONDS=600.
 
 Each target gets its share of the time in a process of its own. What it finds is written below
 build/fuzz; copy it to tests/fuzz/findings/<target>-<what>, and the tests hold it from then on.
@@ -18,6 +18,7 @@ with atheris.instrument_imports(include=["swerve"]):
 ROOT = Path(__file__).parents[2]
 WORK = ROOT / "build/fuzz"
 LONGEST_BYTES = 2048
+MOST_RUNS = 60_000  # the fuzzer keeps some memory of each run
 ROW = b"u1,2026-11-02T10:00:00Z,view,i1,Home,1.5,e1\n"
 JSON_ROW = (
     b'{"user_id":"u1","timestamp":"2026-11-02T10:00:00Z","behavior":"view","value":1.5,'
@@ -60,6 +61,7 @@ def main(seconds: int, targets: list[str]) -> int:
             (corpus / f"seed-{number}").write_bytes(seed)
         options = [
             f"-max_total_time={seconds // len(targets)}",
+            f"-runs={MOST_RUNS}",
             f"-max_len={LONGEST_BYTES}",
             f"-artifact_prefix={WORK}/{target}-",
             f"-dict={Path(__file__).parent / 'words.dict'}",

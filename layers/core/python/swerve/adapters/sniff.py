@@ -56,15 +56,25 @@ def _refuse_bomb(path: Path, compression: Compression, limit_bytes: int) -> None
     """
     with path.open("rb") as file:
         start = file.read(_BOMB_START_BYTES)
-    if compression == "gzip":
-        most = _BOMB_RATIO * len(start)
-        try:
-            if len(zlib.decompressobj(31).decompress(start, most)) < most:
-                return
-        except zlib.error:
-            return  # told when it is read
+    if compression == "gzip" and not _is_dense(start):
+        return
     for _ in inflated(path, compression, limit_bytes):
         pass
+
+
+def _is_dense(start: bytes) -> bool:
+    """Whether the start of a gzip file, of several members perhaps, inflates beyond reason."""
+    allowed = _BOMB_RATIO * len(start)
+    while start:
+        member = zlib.decompressobj(31)
+        try:
+            allowed -= len(member.decompress(start, allowed))
+        except zlib.error:
+            return False  # told when it is read
+        if allowed <= 0:
+            return True
+        start = member.unused_data
+    return False
 
 
 def _parquet_fields(path: Path) -> tuple[str, ...]:
