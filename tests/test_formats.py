@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import random
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -49,6 +52,42 @@ def test_the_same_events_are_the_same_bytes_in_every_format(
     # THEN the partials are the same, byte for byte
     for name, write in WRITERS.items():
         assert packed_bytes(write(shuffled)) == reference, name
+
+
+MOMENTS = pd.to_datetime(["2026-06-01T10:00:00.123Z", "2026-10-25T00:30:00Z"], format="ISO8601")
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        pa.array(MOMENTS, pa.timestamp("us", "UTC")),
+        pa.array(MOMENTS, pa.timestamp("ms", "Asia/Shanghai")),
+        pa.array(MOMENTS.tz_localize(None), pa.timestamp("ns")),
+        pa.array([1_780_308_000_123, 1_792_888_200_000], pa.int64()),
+        pa.array([1_780_308_000.123, 1_792_888_200.0], pa.float64()),
+    ],
+    ids=lambda times: str(times.type),
+)
+def test_columns_of_parquet_need_not_be_text(times: pa.Array) -> None:
+    # GIVEN numbers, times and repeated texts in types of their own
+    table = pa.table(
+        {
+            "user_id": pa.array([17, 18]),
+            "timestamp": times,
+            "behavior": pa.array(["view", "purchase"]).dictionary_encode(),
+            "item_id": pa.array([5, 6], pa.int32()),
+            "category_id": pa.array(["Home", None]),
+            "value": pa.array([1.25, None]),
+        }
+    )
+    sink = io.BytesIO()
+    pq.write_table(table, sink)
+    # WHEN / THEN they are what their texts are
+    texts = [
+        ("17", "2026-06-01T10:00:00.123Z", "view", "5", "Home", "1.25"),
+        ("18", "2026-10-25T00:30:00Z", "purchase", "6", "", ""),
+    ]
+    assert packed_bytes(sink.getvalue()) == packed_bytes(as_csv(texts))
 
 
 @pytest.mark.parametrize("odd", ["two\nlines", "a\x1fb", "a\x1bb", "\x1b1\x1f", "a\tb"])

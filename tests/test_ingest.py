@@ -221,6 +221,15 @@ def test_what_people_searched_for_is_nowhere() -> None:
     assert not any("knee" in name for name in world.windows.vocabulary.values())
 
 
+@pytest.mark.parametrize("key", ["events/_SUCCESS", "events/.part", "events/a/", "events/empty"])
+def test_what_is_no_data_is_counted_and_leaves_nothing(key: str) -> None:
+    world = new_world()
+    receipt = upload(world, b"" if key.endswith("empty") else b"x", key)
+    assert receipt.metrics()["UploadsIgnored"] == 1
+    assert not world.data.files
+    assert not world.windows.batches
+
+
 # Time
 
 
