@@ -221,6 +221,19 @@ def test_what_people_searched_for_is_nowhere() -> None:
     assert not any("knee" in name for name in world.windows.vocabulary.values())
 
 
+def test_rows_of_the_same_content_are_counted_once() -> None:
+    world = new_world()
+    body = HEADER + ROW + b"u1,soon,view,i,c,\n"
+    first, again = (upload(world, body, key).metrics() for key in ("events/a", "events/b"))
+    assert first == {
+        "UploadsAccepted": 1,
+        "RowsPacked": 1,
+        "RowsDuplicate": 0,
+        "RowsRejected": 1,
+    }
+    assert again == {"UploadsDuplicate": 1, "RowsPacked": 0, "RowsDuplicate": 0, "RowsRejected": 0}
+
+
 @pytest.mark.parametrize("key", ["events/_SUCCESS", "events/.part", "events/a/", "events/empty"])
 def test_what_is_no_data_is_counted_and_leaves_nothing(key: str) -> None:
     world = new_world()

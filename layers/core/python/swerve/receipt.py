@@ -110,12 +110,13 @@ class Receipt:
         return json.dumps(content, ensure_ascii=False, indent=1)
 
     def metrics(self) -> dict[str, int]:
-        """Counts for the dashboard: never a key or an id."""
+        """Counts for the dashboard: never a key or an id; rows of the same content once."""
+        taken = self.status is Status.ACCEPTED
         return {
             f"Uploads{self.status.capitalize()}": 1,
-            "RowsPacked": self.packed if self.status is Status.ACCEPTED else 0,
-            "RowsDuplicate": self.duplicates,
-            "RowsRejected": sum(self.rejected.values()),
+            "RowsPacked": self.packed * taken,
+            "RowsDuplicate": self.duplicates * taken,
+            "RowsRejected": sum(self.rejected.values()) * taken,
         }
 
     @classmethod
