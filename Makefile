@@ -8,6 +8,7 @@ STACK ?= swerve
 VENV = .venv/bin
 DEPLOY = .venv-deploy/bin
 TRAINING = .venv-training/bin
+FUZZING = .venv-fuzz/bin
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
   { echo "swerve: needs Python 3.11 or newer: make PYTHON=/path/to/python3" >&2; exit 1; }
@@ -15,7 +16,7 @@ OFFLINE = { echo "swerve: packages could not be installed: is PyPI within reach,
 export SAM_CLI_TELEMETRY = 0
 export AWS_DEFAULT_REGION ?= us-east-1
 
-.PHONY: help demo test proof test-training test-full lint build validate deploy empty-bucket clean
+.PHONY: help demo test proof test-training test-full fuzz lint build validate deploy empty-bucket clean
 .DEFAULT_GOAL := help
 
 help:  ## Say what there is to make
@@ -34,6 +35,9 @@ test-training: .venv-training/.test  ## Tests that train a small network
 	@$(TRAINING)/pytest -m training
 
 test-full: test test-training  ## All tests
+
+fuzz: .venv-fuzz/.installed  ## Fuzz what reads uploads for SECONDS (600), guided by coverage
+	@$(FUZZING)/python -m tests.fuzz $(or $(SECONDS),600)
 
 lint: .venv/.test  ## ruff and mypy
 	$(VENV)/ruff check
@@ -74,6 +78,13 @@ clean:  ## Remove what was built and what the local stack wrote
 	@$(CHECK_PYTHON)
 	@test -x $(TRAINING)/python || $(PYTHON) -m venv .venv-training
 	@$(TRAINING)/python $(PIP_INSTALL) --editable '.[local,test,training]' || $(OFFLINE)
+	@touch $@
+
+# Atheris has wheels for few systems: nothing else depends on it.
+.venv-fuzz/.installed: pyproject.toml constraints.txt
+	@$(CHECK_PYTHON)
+	@test -x $(FUZZING)/python || $(PYTHON) -m venv .venv-fuzz
+	@$(FUZZING)/python $(PIP_INSTALL) --editable '.[fuzz]' || $(OFFLINE)
 	@touch $@
 
 # The SAM CLI pins another boto3 than the emulator: it has an environment of its own.

@@ -50,20 +50,29 @@ def check(
     from swerve.adapters.files import LocalFiles
     from swerve.check import CheckDeps
     from swerve.check import check as check_file
+    from swerve.domain.window import is_zone
     from swerve.settings import Settings
     from swerve.sources import bundled_sources
 
+    if not is_zone(time_zone):
+        raise SwerveError(f"--time-zone {time_zone} is no IANA zone such as Asia/Shanghai")
     sources = [*bundled_sources(), *([_own(adapter)] if adapter else [])]
     settings = Settings(time_zone=time_zone, window="1d")
     deps = CheckDeps(settings, LocalFiles(), SystemClock(), sources)
     named = source or (sources[-1].name if adapter else "")
-    refused = False
+    useless = False
     for path in files:
         checked = check_file(path, deps, named, lookup)
         typer.echo(checked.receipt.to_json() if json_ else _told(checked))
-        refused = refused or checked.receipt.status is Status.REFUSED
-    if refused:
+        useless = useless or checked.receipt.status is Status.REFUSED or _nothing_taken(checked)
+    if useless:
         raise typer.Exit(1)
+
+
+def _nothing_taken(checked: Checked) -> bool:
+    """A file of rows that are all refused is most often read by the wrong adapter."""
+    receipt = checked.receipt
+    return receipt.rows > 0 and not receipt.packed
 
 
 def _own(path: Path) -> Source:
@@ -77,6 +86,8 @@ def _own(path: Path) -> Source:
 
 def _told(checked: Checked) -> str:
     lines = lines_of(checked.receipt)
+    if _nothing_taken(checked):
+        lines.append("No row would be taken: is this the right adapter (--source, --adapter)?")
     if checked.bad_rows:
         lines.append("First bad rows (users and unreadable fields are masked):")
         lines += [f"  {line}" for line in bad_rows_text(checked.bad_rows).splitlines()]

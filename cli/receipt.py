@@ -18,6 +18,7 @@ def newest_receipt(data: Data, key: str) -> Receipt:
     """
     found = [data.get(name) for name in data.keys(f"receipts/{key}/")]
     receipts = [Receipt.from_json(body) for body in found if body]
+    receipts = [told for told in receipts if told.key == key]  # not of keys below it
     if not receipts:
         raise SwerveError(
             f"there is no receipt for {key}: the upload is not read yet, or was ignored"

@@ -81,11 +81,22 @@ TEXT_WRITERS: dict[str, Callable[[Sequence[Record]], bytes]] = {
     "json_array": as_json_array,
     "concatenated": as_concatenated,
 }
-WRITERS = {
-    **TEXT_WRITERS,
-    "parquet": as_parquet,
-    "csv_gzip": lambda records: gzipped(as_csv(records)),
-    "json_lines_gzip": lambda records: gzipped(as_json_lines(records)),
-    "json_lines_zstd": lambda records: zstandard_frames(as_json_lines(records)),
-    "csv_zstd": lambda records: zstandard_frames(as_csv(records)),
+COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    "_gzip": gzipped,
+    "_zstd": zstandard_frames,
 }
+
+
+def compressed(
+    write: Callable[[Sequence[Record]], bytes], compress: Callable[[bytes], bytes]
+) -> Callable[[Sequence[Record]], bytes]:
+    return lambda records: compress(write(records))
+
+
+WRITERS: dict[str, Callable[[Sequence[Record]], bytes]] = {
+    f"{name}{suffix}": compressed(write, compress)
+    for name, write in TEXT_WRITERS.items()
+    for suffix, compress in COMPRESSIONS.items()
+}
+WRITERS["parquet"] = as_parquet

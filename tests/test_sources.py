@@ -80,6 +80,21 @@ def test_a_file_becomes_its_golden_events(name: str, named: bool) -> None:
             'name = "x"\nmatch = ["a"]\n[fields]\nuser = "line.a"\ntime = "b"\nevent = "c"',
             "need an ..explode",
         ),
+        (
+            'name = "x"\nmatch = ["a"]\n[fields]\nuser = "a"\ntime = "b"\nevent = "c"\n'
+            "item = 'i\"d'",
+            "has a quote or an asterisk",
+        ),
+        (
+            'name = "x"\nmatch = ["a"]\n[fields]\nuser = "a"\ntime = "b"\nevent = "c"\n'
+            '[[explode]]\npath = "items"\nwhere = "*"',
+            "has a quote or an asterisk",
+        ),
+        (
+            'name = "x"\nmatch = ["a"]\ntime_zone = "Shanghai"\n[fields]\nuser = "a"\n'
+            'time = "b"\nevent = "c"',
+            "'Shanghai' is no IANA zone such as Asia/Shanghai",
+        ),
     ],
 )
 def test_a_wrong_adapter_is_told_by_name(text: str, told: str) -> None:

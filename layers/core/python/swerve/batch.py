@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _MINUTE_MS = 60_000
 _WATERMARK_QUANTILE = 0.999  # one row from the future must not move the watermark
 _RUBBISH_ROWS = 1_000_000
+_MOST_TEXTS = 6_000_000  # over the whole file
 _MOST_ROWS = 3_000_000  # of one group: more are of few users, and thinned to the rate cap
 
 
@@ -94,6 +95,7 @@ class Batch:
         self.rejected = Rejected()
         self._read = 0  # rows that became events
         self._unread = 0  # rows refused while reading
+        self._texts = 0  # different ones
         self.packed = 0
         self.duplicates = 0
         self.segments = 0
@@ -181,6 +183,7 @@ class Batch:
                 self._unread += rejected.total
                 self._store.add(kept, self._normaliser.routing(kept))
                 self._refuse_rubbish()
+                self._refuse_crowd(sum(map(len, parsed.texts.values())))
                 task.checkpoint()
         if self._normaliser.without_id and self.dedup is DedupRule.ID:
             self.flags["rows_without_id"] = self._normaliser.without_id
@@ -192,6 +195,17 @@ class Batch:
                 "mostly_bad",
                 f"Nearly all of the first {self.rows:,} rows are bad: {counts}.",
                 "Run swerve check on a part of the file, and mend the export.",
+            )
+
+    def _refuse_crowd(self, new_texts: int) -> None:
+        """Names are held until the file ends: about 110 bytes each (measured)."""
+        self._texts += new_texts
+        if self._texts > _MOST_TEXTS:
+            raise Refused(
+                "too_many_names",
+                f"The file names more than {_MOST_TEXTS:,} different users, items and categories.",
+                "Split it into smaller files; if each row has an item of its own, map another"
+                " field to item.",
             )
 
     def partials(self, batch_id: str) -> Iterator[PartialItem]:

@@ -77,6 +77,8 @@ def check(path: Path, deps: CheckDeps, named: str = "", lookup: Path | None = No
             )
             batch = Batch(task, deps.settings, _KEYRING, deps.files)
             batch.read()
+            if task.recognised.source.lookup and lookup is None:
+                batch.flags["lookup_missing"] = 1
             for _ in batch.partials("0" * 32):
                 pass
         except Refused as refused:

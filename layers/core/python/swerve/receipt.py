@@ -50,6 +50,14 @@ ADVICE = {
     RowReason.OVER_RATE_CAP: "probably a bot: leave it out of the export, or raise UserRowCap",
 }
 
+FLAG_ADVICE = {
+    "lookup_missing": "categories live in a side file, and none was found: put it below"
+    " lookups/<name>/ in the data bucket (swerve check --lookup FILE) and upload again",
+    "rows_without_id": "these rows carry no event id: they are told apart by what they hold and"
+    " how often they repeat in the file",
+    "users_over_rate_cap": "probably bots: they were packed up to UserRowCap rows in a window",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
@@ -102,12 +110,13 @@ class Receipt:
         return json.dumps(content, ensure_ascii=False, indent=1)
 
     def metrics(self) -> dict[str, int]:
-        """Counts for the dashboard: never a key or an id."""
+        """Counts for the dashboard: never a key or an id; rows of the same content once."""
+        taken = self.status is Status.ACCEPTED
         return {
             f"Uploads{self.status.capitalize()}": 1,
-            "RowsPacked": self.packed if self.status is Status.ACCEPTED else 0,
-            "RowsDuplicate": self.duplicates,
-            "RowsRejected": sum(self.rejected.values()),
+            "RowsPacked": self.packed * taken,
+            "RowsDuplicate": self.duplicates * taken,
+            "RowsRejected": sum(self.rejected.values()) * taken,
         }
 
     @classmethod
@@ -147,7 +156,9 @@ def lines_of(receipt: Receipt) -> list[str]:
         lines.append(f"  times     {receipt.first} to {receipt.last}")
     for reason, rows in receipt.rejected.items():
         lines.append(f"  rejected  {rows:,} {reason}: {receipt.suggestions[reason]}")
-    lines += [f"  flag      {name}: {count:,}" for name, count in receipt.flags.items()]
+    for flag, count in receipt.flags.items():
+        advice = receipt.suggestions.get(flag, "")  # receipts of older versions have none
+        lines.append(f"  flag      {count:,} {flag}: {advice}")
     return lines
 
 
@@ -173,7 +184,10 @@ def of_manifest(
         packed=manifest.packed,
         duplicates=manifest.duplicates,
         rejected=dict(manifest.rejected),
-        suggestions={reason: ADVICE[RowReason(reason)] for reason in manifest.rejected},
+        suggestions={
+            **{reason: ADVICE[RowReason(reason)] for reason in manifest.rejected},
+            **{flag: FLAG_ADVICE[flag] for flag in manifest.flags},
+        },
         first=iso(manifest.first_ms) if manifest.packed else "",
         last=iso(manifest.last_ms) if manifest.packed else "",
         watermark=iso(manifest.watermark_ms) if manifest.packed else "",

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
-from swerve.domain.window import WindowSpec
+from swerve.domain.window import WindowSpec, is_zone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,6 +79,10 @@ class Settings:
         settings = cls(**values)  # type: ignore[arg-type]
         if settings.window not in {"1d", "7d"}:
             raise ValueError(f"SWERVE_WINDOW={settings.window!r} is neither 1d nor 7d")
+        if not is_zone(settings.time_zone):
+            raise ValueError(
+                f"SWERVE_TIME_ZONE={settings.time_zone!r} is no IANA zone such as Asia/Shanghai"
+            )
         return settings
 
 

@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 
     _Part = tuple[bytes, NDArray[np.int64], NDArray[np.int64]]  # data, start, size
 
+# A dictionary makes gigabytes of text of a small Parquet file.
+MOST_TEXT_BYTES = 300_000_000
 _OUT_OF_MEMORY = "Out of Memory"
+
+
+class TooMuchText(Exception):
+    """What a query found does not fit into memory."""
 
 
 class _Schema(ctypes.Structure):
@@ -80,18 +86,22 @@ def columns_of(
 ) -> tuple[dict[str, Texts], dict[str, NDArray[np.int64]]]:
     """Run a query and return its columns: VARCHAR as texts, empty for NULL; BIGINT as numbers.
 
-    Raises duckdb.Error where it fails.
+    Raises duckdb.Error where it fails, TooMuchText beyond `MOST_TEXT_BYTES`.
     """
     capsule = relation.__arrow_c_stream__()
     stream = _Stream.from_address(_pointer_in(capsule, b"arrow_array_stream"))
     formats = _formats(stream)
     texts: dict[str, list[_Part]] = {name: [] for name, kind in formats if kind == "u"}
     numbers: dict[str, list[NDArray[np.int64]]] = {n: [] for n, kind in formats if kind == "l"}
+    size = 0
     for array in _batches(stream):
         for place, (name, _) in enumerate(formats):
             column = array.children[place].contents
             if name in texts:
                 texts[name].append(_texts(column, array.offset))
+                size += len(texts[name][-1][0])
+                if size > MOST_TEXT_BYTES:
+                    raise TooMuchText
             else:
                 numbers[name].append(_numbers(column, array.offset))
     none = np.empty(0, np.int64)

@@ -14,12 +14,12 @@ import duckdb
 import numpy as np
 
 from swerve.adapters import sql
-from swerve.adapters.arrow import columns_of
+from swerve.adapters.arrow import MOST_TEXT_BYTES, TooMuchText, columns_of
 from swerve.adapters.inflate import inflated
 from swerve.adapters.json_stream import as_lines
 from swerve.adapters.split import PIECE_BYTES, PLAIN_BYTES, Piece, split_lines
 from swerve.domain.fields import WORD, Texts, fields_of
-from swerve.domain.file import Refused
+from swerve.domain.file import MAX_RECORD_BYTES, Refused
 from swerve.domain.flat_json import FlatReader
 from swerve.domain.manifest import RowReason
 from swerve.domain.reading import Fields, Reader
@@ -37,9 +37,11 @@ if TYPE_CHECKING:
 MAX_ROWS = 100_000_000
 _MEMORY_LIMIT = "400MB"
 _PARQUET_ROWS = 122_880  # a row group of DuckDB's own files
+_LEAST_ROWS = 128  # of Parquet at once
 _BLOCK_ROWS = 1 << 16
 _QUOTED = re.compile(r"([\"'`]).*?\1|\{.*\}|\d{4,}")
 _SHOWN_TEXT = 200
+_BOM = b"\xef\xbb\xbf"
 
 
 class Parser:
@@ -157,7 +159,9 @@ class Parser:
             yield Parsed(Rows.empty(), {}, rejected, {})
             return
         path = self._folder / "piece"
-        path.write_bytes(memoryview(piece.data)[:-WORD])
+        data = memoryview(piece.data)[:-WORD]
+        # DuckDB takes one mark away at the start of a file; it must not be a field's own.
+        path.write_bytes(_BOM * (data[: len(_BOM)] == _BOM) + data)
         if columns.format == "csv":
             scan = sql.scan_csv(str(path), len(columns.names), self._file.shape.delimiter)
         else:
@@ -169,18 +173,30 @@ class Parser:
     ) -> Iterator[Parsed]:
         """Let DuckDB find the fields of records of any shape."""
         query = sql.fields_query(scan, columns, self._file.source, lookup=self._has_lookup)
-        texts, counts = columns_of(self._connection.sql(sql.selected(query)))
+        try:
+            texts, counts = columns_of(self._connection.sql(sql.selected(query)))
+        except TooMuchText as wrong:
+            raise Refused(
+                "too_large",
+                f"{numbers.size:,} of its rows hold more than "
+                f"{MOST_TEXT_BYTES // 1_000_000:,} MB of text.",
+                "Export shorter fields, or map other fields in an adapter of your own.",
+            ) from wrong
         if columns.format == "csv":
             ragged = self._ragged()
             rejected.add(RowReason.RAGGED, numbers[ragged])
             numbers = np.delete(numbers, ragged)
         record = counts["number"]
+        too_long = _sizes(texts) > MAX_RECORD_BYTES  # of a text they never get here
+        if too_long.any():
+            rejected.add(RowReason.TOO_LONG, numbers[record[too_long] - 1])
+            texts = {name: some.take(~too_long) for name, some in texts.items()}
         read = int(record.max(initial=0))
         if read < numbers.size:  # what the parser was silent about is still an input row
             rejected.add(RowReason.NOT_A_RECORD, numbers[read:])
         if query.exploded:
             rejected.count(RowReason.TOO_LONG, int(counts["excess"].sum()))
-        number = numbers[record - 1]
+        number = numbers[record[~too_long] - 1]
         for first in range(0, max(number.size, 1), _BLOCK_ROWS):  # few enough for the cache
             block = slice(first, first + _BLOCK_ROWS)
             fields = Fields(
@@ -198,6 +214,8 @@ class Parser:
         return lines
 
     def _forget_rejects(self) -> None:
+        if self._file.shape.format != "csv":
+            return  # only a CSV's reader keeps rejects
         self._run("DELETE FROM reject_errors")
         self._run("DELETE FROM reject_scans")
 
@@ -206,8 +224,9 @@ class Parser:
         described = self._run(f"DESCRIBE {sql.scan_parquet(path, 0, 0)}").fetchall()
         names, types = (tuple(column) for column in list(zip(*described, strict=True))[:2])
         rows = self._check_size(path)
-        for first in range(0, rows, _PARQUET_ROWS):
-            last = min(rows, first + _PARQUET_ROWS)
+        at_once = self._rows_at_once(path, dict(zip(names, types, strict=True)))
+        for first in range(0, rows, at_once):
+            last = min(rows, first + at_once)
             scan = sql.scan_parquet(path, first, last)
             numbers = np.arange(first + 1, last + 1)
             yield from self._parsed(scan, sql.Columns("parquet", names, types), numbers, Rejected())
@@ -226,6 +245,34 @@ class Parser:
                 "Split the file, or raise MaxObjectMB.",
             )
         return int(rows)
+
+    def _rows_at_once(self, path: str, types: dict[str, str]) -> int:
+        """Rows whose text fits into memory: a dictionary makes gigabytes of a small file."""
+        used = {field.casefold() for field in self._file.source.paths}
+        columns = [name for name in types if types[name] == "VARCHAR" and name.casefold() in used]
+        # Texts outside of dictionaries are no longer than the file says.
+        dictionaries = self._dictionaries(path)
+        columns = [name for name in columns if name in dictionaries]
+        if not columns:
+            return _PARQUET_ROWS
+        size, longest = self._run(sql.text_bytes(path, columns)).fetchall()[0]
+        if size > self._file.limit_bytes:
+            raise Refused(
+                "too_large",
+                f"Its rows hold {size // 1_000_000:,} MB of text.",
+                "Export shorter fields, map other fields in an adapter, or split the file.",
+            )
+        return min(max(MOST_TEXT_BYTES // max(int(longest), 1), _LEAST_ROWS), _PARQUET_ROWS)
+
+    def _dictionaries(self, path: str) -> set[str]:
+        """Columns that have dictionaries."""
+        return {
+            name
+            for (name,) in self._run(
+                "SELECT DISTINCT path_in_schema"
+                f" FROM parquet_metadata({sql.literal(path)}) WHERE encodings LIKE '%DICT%'"
+            ).fetchall()
+        }
 
     def _load_lookup(self, rule: Lookup, path: Path, shape: Shape) -> None:
         scan, columns = self._scan_lookup(path, shape)
@@ -281,6 +328,11 @@ def _rejected(piece: Piece) -> Rejected:
     for reason, numbers in piece.bad.items():
         rejected.add(reason, numbers)
     return rejected
+
+
+def _sizes(texts: dict[str, Texts]) -> NDArray[np.int64]:
+    """Bytes of all texts of each row."""
+    return np.asarray(sum(some.size for some in texts.values()), np.int64)
 
 
 def connect(folder: Path) -> duckdb.DuckDBPyConnection:

@@ -32,6 +32,12 @@ def sniff(path: Path, limit_bytes: int) -> Shape:
         magic = file.read(4)
     if magic == b"PAR1":
         return Shape("none", "parquet", "", _parquet_fields(path), [])
+    if magic == b"PK\x03\x04":
+        raise Refused(
+            "not_text",
+            "The content is a ZIP archive or an Excel workbook.",
+            "Export CSV, and compress it with gzip or zstd if at all.",
+        )
     compression = compression_of(magic)
     head = b""
     if compression != "none":
@@ -50,15 +56,25 @@ def _refuse_bomb(path: Path, compression: Compression, limit_bytes: int) -> None
     """
     with path.open("rb") as file:
         start = file.read(_BOMB_START_BYTES)
-    if compression == "gzip":
-        most = _BOMB_RATIO * len(start)
-        try:
-            if len(zlib.decompressobj(31).decompress(start, most)) < most:
-                return
-        except zlib.error:
-            return  # told when it is read
+    if compression == "gzip" and not _is_dense(start):
+        return
     for _ in inflated(path, compression, limit_bytes):
         pass
+
+
+def _is_dense(start: bytes) -> bool:
+    """Whether the start of a gzip file, of several members perhaps, inflates beyond reason."""
+    allowed = _BOMB_RATIO * len(start)
+    while start:
+        member = zlib.decompressobj(31)
+        try:
+            allowed -= len(member.decompress(start, allowed))
+        except zlib.error:
+            return False  # told when it is read
+        if allowed <= 0:
+            return True
+        start = member.unused_data
+    return False
 
 
 def _parquet_fields(path: Path) -> tuple[str, ...]:
@@ -160,6 +176,12 @@ def _csv_shape(compression: Compression, text: str) -> Shape:
     first = text.lstrip("\r\n").split("\n", 1)[0]
     if len(first) >= MAX_RECORD_BYTES // 8 and first.count(first[:1]) == len(first):
         raise Refused("not_records", "The first line is one endless value.", _EXPORT_ADVICE)
+    if first.count("\ufffd") * 10 > len(first):
+        raise Refused(
+            "bad_encoding",
+            "The first line is not UTF-8 text: it is binary, or in another encoding.",
+            f"Convert it to UTF-8. {_EXPORT_ADVICE}",
+        )
     delimiter = max(_DELIMITERS, key=first.count)
     if first.count(delimiter) >= MAX_COLUMNS:
         raise _too_many_columns(first.count(delimiter) + 1)

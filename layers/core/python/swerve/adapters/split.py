@@ -101,9 +101,8 @@ def split_lines(
         The first record is the header: neither counted nor returned.
     """
     cutter = _Cutter(delimiter, columns, skip)
-    parts: list[
-        bytes | memoryview
-    ] = []  # joined once: to copy a piece takes as long as to split it
+    # Joined once: to copy a piece takes as long as to split it.
+    parts: list[bytes | memoryview] = []
     size = 0
     first = True
     old_mac = False
@@ -176,8 +175,12 @@ class _Cutter:
                 rest = data[starts[open_at] : -WORD] + rest
                 data = data[: starts[open_at]] + _PADDING
                 last, ends, starts = last[:open_at], ends[:open_at], starts[:open_at]
+                marks = marks[: last[-1] + 1 if open_at else 1]
                 reasons, joined, quoted = reasons[:open_at], joined[:open_at], quoted[:open_at]
         heads = ~joined
+        alone = heads & np.append(heads[1:], True)[: heads.size]
+        short = alone & (ends - starts < self.columns - 1)  # cannot hold the delimiters
+        reasons[short & (reasons == 0)] = _RAGGED
         reasons[heads & (ends == starts)] = _BLANK
         if self.skip and (reasons != _BLANK).any():
             reasons[np.flatnonzero(heads & (reasons != _BLANK))[0]] = _BLANK
@@ -202,12 +205,16 @@ class _Cutter:
                 (_lines(data, others, joined, starts, ends), numbers[others & heads])
             )
             self.others_bytes += len(self._others[-1][0]) - WORD
+        return Piece(data, numbers[plain], bad, self._bounds(marks, last, plain)), rest
+
+    def _bounds(
+        self, marks: NDArray[np.int64], last: NDArray[np.int64], plain: NDArray[np.bool_]
+    ) -> NDArray[np.int64]:
+        """Where the fields of the plain lines end."""
         if np.array_equal(last, self.columns * np.arange(1, last.size + 1)):
             bounds = row_bounds(marks, self.columns)
-            bounds = bounds if plain.all() else bounds[plain]
-        else:
-            bounds = marks[last[plain][:, None] + np.arange(-self.columns, 1)]
-        return Piece(data, numbers[plain], bad, bounds), rest
+            return bounds if plain.all() else bounds[plain]
+        return marks.take(last[plain][:, None] + np.arange(-self.columns, 1))
 
     def _marks(self, data: bytes) -> tuple[bytes, NDArray[np.int64], NDArray[np.int64]]:
         """Text with plain line ends; ends of fields after a -1; where among them lines end."""
@@ -238,7 +245,6 @@ class _Cutter:
         if not data.isascii() and not _is_utf8(data):
             bounds = zip(starts.tolist(), ends.tolist(), strict=True)
             reasons[[not _is_utf8(data[first:last]) for first, last in bounds]] = _BAD_ENCODING
-        reasons[lengths < self.columns - 1] = _RAGGED  # cannot hold the delimiters
         reasons[lengths > MAX_RECORD_BYTES] = _TOO_LONG
         if self.overlong:
             reasons[0] = _TOO_LONG

@@ -10,7 +10,7 @@ from swerve.domain.source import LINE, Alternative, Explode, Lookup, Role, Sourc
 from swerve.domain.times import EARLIEST_MS, LATEST_MS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 MAX_LINES = 1000  # order lines of one record
 _NESTED = ("STRUCT", "MAP", "JSON")
@@ -98,6 +98,14 @@ def scan_parquet(path: str, first: int, last: int) -> str:
         f"SELECT * FROM read_parquet({literal(path)}, file_row_number=true)"
         f" WHERE file_row_number >= {first} AND file_row_number < {last}"
     )
+
+
+def text_bytes(path: str, columns: Sequence[str]) -> str:
+    """Bytes of all texts of some columns, and at most in one row."""
+    lengths = [f"strlen({_quoted(name)})" for name in columns]
+    total = " + ".join(f"coalesce(sum({one}), 0)::HUGEINT" for one in lengths)
+    longest = " + ".join(f"coalesce(max({one}), 0)" for one in lengths)
+    return f"SELECT {total}, {longest} FROM read_parquet({literal(path)})"
 
 
 def literal(text: str) -> str:

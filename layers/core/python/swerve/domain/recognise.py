@@ -104,11 +104,13 @@ def _names_event(source: Source, text: str) -> bool:
 def _unknown(shape: Shape, sources: Iterable[Source], named: Source | None) -> Refused:
     folded = {field.casefold() for field in shape.fields}
 
-    def likeness(source: Source) -> tuple[bool, float]:
+    def likeness(source: Source) -> tuple[bool, float, int]:
+        """Whether named fields match, how much of what marks the convention, how many fields."""
         marks = source.match or source.columns
         found = sum(field.casefold() in folded for field in marks)
+        known = sum(path.casefold() in folded for path in source.paths)
         # A file with field names is not like one that has none, whatever its columns are called.
-        return bool(source.match and found), found / len(marks)
+        return bool(source.match and found), found / len(marks), known
 
     nearest = named or max(sources, key=likeness)
     lacking = [f for f in nearest.match or nearest.columns if f.casefold() not in folded]

@@ -11,6 +11,7 @@ from typing import Any
 
 from swerve.domain.behaviour import Behaviour
 from swerve.domain.manifest import DedupRule
+from swerve.domain.window import is_zone
 
 LINE = "line."
 TIME_UNITS = ("auto", "s", "ms", "us", "ns")
@@ -195,10 +196,23 @@ def _check(source: Source, origin: str) -> None:
         wrong = "it needs match (fields that mark the convention) or columns"
     elif source.time_unit not in TIME_UNITS:
         wrong = f"time_unit {source.time_unit!r} is none of {', '.join(TIME_UNITS)}"
+    elif source.time_zone and not is_zone(source.time_zone):
+        wrong = f"time_zone {source.time_zone!r} is no IANA zone such as Asia/Shanghai"
     elif any(path.startswith(LINE) for path in source.paths) and not source.explode:
         wrong = f"paths that start with {LINE!r} need an [[explode]]"
+    elif odd := [path for path in _all_paths(source) if set(path) & _NO_PATH]:
+        wrong = f"path {odd[0]!r} has a quote or an asterisk, which no path can name"
     if wrong:
         raise ValueError(f"adapter {origin}: {wrong}")
+
+
+_NO_PATH = set('"*')
+
+
+def _all_paths(source: Source) -> list[Path]:
+    rules = [path for rule in source.explode for path in (rule.path, rule.where)]
+    side = [source.lookup.key, source.lookup.category] if source.lookup else []
+    return [*source.paths, *rules, *side]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,6 +15,21 @@ DAY_MS = 86_400_000
 WEEK_DAYS = 7
 _EPOCH = date(1970, 1, 1)
 _MONDAY_OFFSET = 4  # 5 January 1970 was a Monday
+
+
+def is_zone(name: str) -> bool:
+    """Whether a time zone of this name exists.
+
+    Examples
+    --------
+    >>> is_zone("Asia/Shanghai"), is_zone("Mars/Phobos"), is_zone("../etc")
+    (True, False, False)
+    """
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # none; no name; a folder such as Asia
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
