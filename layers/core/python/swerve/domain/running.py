@@ -54,10 +54,14 @@ class Histograms:
         bucket: Mapping[Head, NDArray[np.uint8]],
         kept: Mapping[Head, NDArray[np.bool_]],
     ) -> Histograms:
-        """Count the users that are `kept`."""
+        """Count the users that are `kept` and gave evidence.
+
+        Whoever did nothing says nothing of interest: how often that is differs from shop to shop,
+        and more from window to window of one day.
+        """
         counts = np.zeros((len(HEADS), BUCKETS, BINS), np.int64)
         for place, head in enumerate(HEADS):
-            some = kept[head]
+            some = kept[head] & (log_p[head] < 0)
             bins = np.clip(-log_p[head][some] / BIN_WIDTH, 0, BINS - 1).astype(np.int64)
             joint = bucket[head][some].astype(np.int64) * BINS + bins
             counts[place] = np.bincount(joint, minlength=BUCKETS * BINS).reshape(BUCKETS, BINS)
