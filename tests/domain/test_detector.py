@@ -10,7 +10,12 @@ from swerve.domain.candidate import Head, Kind
 from swerve.domain.counts import count_window, split_windows
 from swerve.domain.detector import Detector
 from swerve.domain.event import Events
-from swerve.domain.evidence_interest import CATEGORY_PRIOR, switches
+from swerve.domain.evidence_interest import (
+    CATEGORY_PRIOR,
+    ITEM_COUNT_PRIOR,
+    item_views,
+    switches,
+)
 from swerve.domain.population import AGES_WEEKS, Context, Population
 from swerve.domain.profile import ShardState
 from swerve.domain.totals import Totals, totals_of
@@ -221,3 +226,14 @@ def test_silent_weeks_of_regulars_make_the_expected_variation_larger():
     # THEN
     assert pausing.size < 0.5
     assert steady.size > 1.0
+
+
+def test_where_users_are_concentrated_all_masses_are_lighter():
+    # GIVEN the same shop, once taken for one whose users differ much
+    *_, (context, (state,), _) = walk(shop(users=12, weeks=14))
+    own, others = (item_views(state, replace(context, likeness=x))[-1] for x in (8.0, 800.0))
+    # THEN its mix hides less of what a user did before
+    assert own.prior == ITEM_COUNT_PRIOR.for_shop(8.0)
+    assert own.prior.pull < others.prior.pull == ITEM_COUNT_PRIOR.pull
+    known = own.own > 0
+    assert own.share[known].sum() > others.share[known].sum()
