@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 from dataclasses import asdict, dataclass
-from itertools import product
+from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -82,7 +82,7 @@ def backtest(
     Parameters
     ----------
     events : Events
-        Deduplicated.
+        In canonical order, each once.
     out : Path
         Folder, made if missing.
     shards : sequence of Worker
@@ -135,11 +135,11 @@ def _parts(events: Events, count: int) -> Iterator[Events]:
     if count == 1 or not len(events):
         yield from [events, *[events.take(slice(0))] * (count - 1)]
         return
+    # Events lie user by user: a part is a slice, cut where a user ends.
     places = [len(events) * part // count for part in range(1, count)]
-    bounds = np.partition(events.user, places)[places]
-    shard = np.searchsorted(bounds, events.user, side="right")
-    for part in range(count):
-        yield events.take(shard == part)
+    cuts = np.searchsorted(events.user, events.user[places])
+    for first, last in pairwise([0, *cuts.tolist(), len(events)]):
+        yield events.take(slice(first, last))
 
 
 def _answers(shards: Iterable[Worker]) -> list[Any]:
