@@ -23,6 +23,7 @@ from swerve.adapters.json_stream import as_lines
 from swerve.adapters.parse import Parser, connect
 from swerve.adapters.split import PIECE_BYTES, split_lines
 from swerve.check import CheckDeps, check
+from swerve.domain.fields import WORD
 from swerve.domain.file import FileToRead, Refused, Shape
 from swerve.domain.rows import CODED, Parsed
 from swerve.settings import Settings
@@ -183,7 +184,10 @@ def _cut(data: bytes, enough: int, delimiter: str, columns: int) -> tuple[Any, .
     for piece in split_lines(chunks, enough, delimiter, columns):
         for reason, numbers in piece.bad.items():
             bad.setdefault(reason, []).extend(numbers.tolist())
-        if piece.bounds is None:
+        if piece.bounds is None and not delimiter:  # a record is a line, whether marked or not
+            lines = piece.data[:-WORD].split(b"\n")[:-1]
+            records += zip(piece.numbers.tolist(), lines, strict=True)
+        elif piece.bounds is None:
             others += piece.numbers.tolist()
             text += piece.data
         else:
