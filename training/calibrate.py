@@ -88,8 +88,15 @@ DESIGN: Mapping[Head, HeadDesign] = {
         power=0.4,
         share=0.5,
         min_active_weeks=8,
+        # All but the z-scores of breadth.
         long_tailed=(
-            *("person3", "person6", "own3down_3", "own3down_6", "own8down_6", "fresh_6", "up3_6"),
+            "person3",
+            "person6",
+            "own3down_3",
+            "own3down_6",
+            "own8down_6",
+            "fresh_6",
+            "up3_6",
         ),
     ),
     Head.ENGAGEMENT: HeadDesign(

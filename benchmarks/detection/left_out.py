@@ -30,8 +30,16 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 INTEREST_KINDS = (
-    *("splice", "category_swap", "swap_5", "swap_2", "swap_1", "gradual", "partial"),
-    *("new_category", "narrowing", "widening"),
+    "splice",
+    "category_swap",
+    "swap_5",
+    "swap_2",
+    "swap_1",
+    "gradual",
+    "partial",
+    "new_category",
+    "narrowing",
+    "widening",
 )
 _WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0)
 _ROUNDS = 2

@@ -1,7 +1,7 @@
 """Reads a file piece by piece: plain lines where they lie, all else by way of DuckDB.
 
 DuckDB finds the fields of records of any shape, and knows what times and numbers of unusual
-spelling mean; numpy reads plain lines (ADR 13), and the columns that DuckDB found (ADR 10).
+spelling mean; numpy reads plain lines (ADR 13), and the columns that DuckDB found (ADR 14).
 """
 
 from __future__ import annotations
