@@ -60,6 +60,8 @@ class HeadDesign:
     long_tailed : tuple of str
         Log likelihood ratios, whose tail is at least `LEAST_SLOPE` long in any shop, even where
         the households of a bucket could hardly reach them.
+    as_ratios : bool
+        All are log likelihood ratios of a model that holds in many shops (`TailTable.fitted`).
     """
 
     weights: Mapping[str, float]
@@ -69,6 +71,7 @@ class HeadDesign:
     min_active_weeks: int
     steady_from: float = np.inf
     long_tailed: tuple[str, ...] = ()
+    as_ratios: bool = False
 
 
 DESIGN: Mapping[Head, HeadDesign] = {
@@ -100,13 +103,13 @@ DESIGN: Mapping[Head, HeadDesign] = {
         ),
     ),
     Head.ENGAGEMENT: HeadDesign(
-        weights={"events_low": 6, "days_low": 3, "events_high": 0.5},
+        weights={"events_low": 6, "days_low": 3, "events_high": 1},
         edges=(2.5, 4, 5.5, 7, 9, 12, 18),
         power=0.7,
         share=0.5,
         min_active_weeks=8,
         steady_from=5.5,
-        long_tailed=("events_low", "days_low"),
+        as_ratios=True,
     ),
 }
 
@@ -164,10 +167,11 @@ def tables_of(
         [every[every[:, 0] < design.steady_from], dense[dense[:, 0] >= design.steady_from]]
     )
     values, bucket = told[:, 1:], np.searchsorted(edges, told[:, 0], side="right")
-    least = np.where(np.isin(names, design.long_tailed), LEAST_SLOPE, 0.0)
-    single = TailTable.fitted(values, bucket, edges.size + 1, least)
-    score = soft_maximum(-single.log_p(values, bucket), weights, design.power)
-    combined = TailTable.fitted(score[:, None], bucket, edges.size + 1)
+    buckets, as_ratios = edges.size + 1, design.as_ratios
+    least = np.where(np.isin(names, design.long_tailed), LEAST_SLOPE, float(as_ratios))
+    single = TailTable.fitted(values, bucket, buckets, least, as_ratios=as_ratios)
+    score = soft_maximum(-single.log_p(values, bucket), weights, design.power)[:, None]
+    combined = TailTable.fitted(score, bucket, buckets, float(as_ratios), as_ratios=as_ratios)
     return HeadTables(names, weights, edges, design.power, single, combined, {}, design.share, {})
 
 

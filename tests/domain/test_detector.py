@@ -188,6 +188,23 @@ def test_history_is_required():
         assert all(np.all(scores.p[h][~scores.ready] == 1.0) for h in Head)
 
 
+@pytest.mark.parametrize("days", [7, 1])
+@pytest.mark.parametrize("when", [range(9), range(16, 20)], ids=["too few since", "too few before"])
+def test_a_basket_or_two_are_no_interest_to_compare(when, days):
+    # GIVEN users who do little but in some weeks, and others who go on
+    def volume(user, week):
+        return 1.0 if user >= 8 or week in when else 0.02
+
+    *_, (_, _, (scores,)) = walk(
+        shop(users=20, weeks=20, rate=40, volume=volume), WindowSpec(days, "UTC")
+    )
+    told = np.isfinite(scores.evidence["activity"])
+    few = np.isin(scores.users, [np.uint64(name(user)) for user in range(8)])
+    # THEN only of the others a past and a present can be compared
+    assert not np.any(told & few)
+    assert np.any(told & ~few)
+
+
 def test_a_user_takes_at_most_a_kilobyte():
     *_, (_, (state,), _) = walk(shop(users=60, weeks=40, categories=150, rate=20))
     assert len(state.to_bytes()) / state.users.size < 1024

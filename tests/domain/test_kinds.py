@@ -32,6 +32,13 @@ def test_a_change_is_named_by_how_the_mix_moved(loudest: str, moved: Mix, kind: 
     assert louder.kind(loudest) is kind
 
 
+def test_many_chance_purchases_are_no_new_interest() -> None:
+    # GIVEN six categories never used before, an eighth of the purchases in all, and no more breadth
+    told = mix([0.125] * 8 + [0.0] * 6, [0.29, 0.29, 0.29, *[0.0] * 5, *[0.02] * 6])
+    # WHEN / THEN
+    assert told.kind("fresh_6") is None
+
+
 def test_growth_of_an_old_interest_is_no_new_one() -> None:
     assert mix([0.5, 0.3, 0.2], [0.2, 0.2, 0.6]).kind("up3_3") is None
 

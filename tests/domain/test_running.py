@@ -61,7 +61,7 @@ def test_silence_says_nothing_of_how_to_read_evidence(silent):
 def test_the_most_active_are_not_taken_for_the_silent(days):
     # GIVEN unchanged users, who do nothing in many windows of one day
     counted = np.zeros((2, 16))
-    for _, _, (scores,) in walk(shop(users=40, weeks=16, rate=3.0), WindowSpec(days, "UTC")):
+    for _, _, (scores,) in walk(shop(users=60, weeks=16, rate=3.0), WindowSpec(days, "UTC")):
         counted += scores.histograms.counts.sum(axis=2)
     # THEN nobody is counted in a bucket that only heavy users reach
     place = list(Head).index(Head.INTEREST)

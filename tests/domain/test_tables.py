@@ -37,6 +37,18 @@ def test_a_tail_is_at_least_as_long_as_believed():
     assert bound[0, 0] == pytest.approx(np.log(0.02) - 6 / 0.8, abs=0.1)
 
 
+def test_a_likelihood_ratio_is_nowhere_rarer_than_its_own_bound():
+    # GIVEN a statistic that the users of the tables hardly ever show
+    values = np.random.default_rng(8).exponential(0.05, (9_000, 1))
+    bucket = np.zeros(9_000, int)
+    table = TailTable.fitted(values, bucket, 1, least_slope=1.0, as_ratios=True)
+    # WHEN another shop's users show it
+    shown = np.array([0.5, 1.0, 3.0, 6.0, 9.0])
+    log_p = table.log_p(shown[:, None], np.zeros(5, int))[:, 0]
+    # THEN x has a probability of exp(-x)
+    assert log_p == pytest.approx(-shown, abs=0.02)
+
+
 def test_tables_survive_json(fitted):
     back = TailTable.from_facts(fitted.to_facts())
     values, bucket = np.array([[0.1, 3.0], [40.0, 90.0]]), np.array([0, 2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,17 +18,34 @@ if TYPE_CHECKING:
 LOW = (0.05, 0.2, 0.35, 0.5)
 HIGH = (1.6, 2.5, 4.0)
 _PRIOR_WEEKS = 2.0
-# Size of a week's negative binomial, in terms of that by which silent weeks are as common as they
-# are: a little smaller finds most of those who leave, because silent weeks come in runs.
-_SIZE_RATIO, _SIZES = 0.8, (0.2, 1.2)
+_LEAST_LEVEL = 1e-6
 _DAYS_RATIO = 2.5  # days vary less than events
 
 
-def weekly(state: ShardState, context: Context) -> dict[str, tuple[Floats, Floats, Floats]]:
-    """Trailing weeks of events and days: (seen [U, 8], factor [8], own level before [U, 8]).
+@dataclass(frozen=True, slots=True)
+class Trailing:
+    """A user's last weeks, newest first, against the own level.
 
-    Level j is the decayed own mean a week, calendar divided out, before the last j + 1 weeks.
+    Attributes
+    ----------
+    seen : float64[U, 8]
+        By week.
+    factor : float64[8]
+        What the calendar multiplies every level by.
+    level : float64[U, 8]
+        Decayed own mean a week, calendar divided out, before the last j + 1 weeks.
+    worth : float64[U, 8]
+        How many weeks of equal weight would tell the level as well.
     """
+
+    seen: Floats
+    factor: Floats
+    level: Floats
+    worth: Floats
+
+
+def weekly(state: ShardState, context: Context) -> dict[str, Trailing]:
+    """Trailing weeks of events and of days."""
     per_week = 7 // state.days
     out = {}
     rings: tuple[tuple[str, NDArray[Any]], ...] = (
@@ -42,16 +60,18 @@ def weekly(state: ShardState, context: Context) -> dict[str, tuple[Floats, Float
         lived = (context.window - state.first)[:, None] >= (
             np.arange(seen.shape[1]) * 7 + 7 - state.days
         )
-        level = np.empty_like(seen)
+        level, worth = np.empty_like(seen), np.empty_like(seen)
         total = state.old[:, 2 * place].astype(np.float64)
         span = state.old[:, 2 * place + 1].astype(np.float64) / per_week
         prior = context.mean[place] * per_week * _PRIOR_WEEKS
         decay = state.decay**per_week
         for age in range(seen.shape[1] - 1, -1, -1):
             level[:, age] = (total + prior) / (span + _PRIOR_WEEKS)
+            # Weights d^i that sum to s are worth (sum)^2 / sum of squares = s (1 + d) / (1 + d^n).
+            worth[:, age] = _PRIOR_WEEKS + span * (1.0 + decay) / (2.0 - span * (1.0 - decay))
             total = total * decay + seen[:, age]
             span = span * decay + factor[age] * lived[:, age]
-        out[name] = (seen, factor, level)
+        out[name] = Trailing(seen, factor, level, worth)
     return out
 
 
@@ -61,32 +81,39 @@ def engagement_evidence(state: ShardState, context: Context) -> dict[str, Floats
     trailing = weekly(state, context)
     # Days tell a regular visitor from one who comes rarely and buys much: long silences of the
     # second say nothing.
-    weeks = trailing["days"][2].shape[1]
-    out["level"] = trailing["days"][2][:, -1] * weeks
-    size = float(np.clip(_SIZE_RATIO * context.size, *_SIZES))
+    level = trailing["days"].level
+    weeks = level.shape[1]
+    out["level"] = level[:, -1] * weeks
     # The own level is that before the last four weeks for changes younger than that, and that
     # before all eight for older ones.
+    halves = (slice(0, weeks // 2), slice(weeks // 2, weeks))
     for name, what, factors, r in (
-        ("events_low", "events", LOW, size),
-        ("events_high", "events", HIGH, size),
-        ("days_low", "days", LOW, _DAYS_RATIO * size),
+        ("events_low", "events", LOW, context.size),
+        ("events_high", "events", HIGH, context.size),
+        ("days_low", "days", LOW, _DAYS_RATIO * context.size),
     ):
-        seen, factor, level = trailing[what]
-        best = np.full(seen.shape[0], -np.inf)
-        for ages in (slice(0, weeks // 2), slice(weeks // 2, weeks)):
-            mean = level[:, ages.stop - 1, None] * factor[: ages.stop]
-            gains = _gains(seen[:, : ages.stop], mean, r, factors)
-            best = np.maximum(best, gains[:, ages].max(axis=1))
-        out[name] = best
+        found = [gains(trailing[what], ages, r, factors) for ages in halves]
+        out[name] = np.concatenate(found, axis=1).max(axis=1)
     return out
 
 
-def _gains(seen: Floats, mean: Floats, r: float, factors: tuple[float, ...]) -> Floats:
-    """Best gain over the factors if the change is j + 1 weeks old, float64[U, weeks]."""
+def gains(trailing: Trailing, ages: slice, r: float, factors: tuple[float, ...]) -> Floats:
+    """Best log likelihood ratio of a change by a factor, j + 1 weeks ago, for each j in `ages`.
+
+    Counts of n weeks are negative binomial of size n r. The past is a count of `worth` weeks;
+    without a change one mean explains it and the last weeks, so that a short past says less.
+    """
+    age = np.arange(1, ages.stop + 1)[ages]
+    calendar = np.cumsum(trailing.factor)[ages] / age
+    past = trailing.worth[:, ages.stop - 1, None]
+    mean = np.maximum(trailing.level[:, ages.stop - 1, None], _LEAST_LEVEL)
+    seen, before = np.cumsum(trailing.seen, axis=1)[:, ages], mean * past
+    joint = (before + seen) / (past + age * calendar)
+    gain = before * np.log(mean / joint) - (before + past * r) * np.log((r + mean) / (r + joint))
+    usual = np.log(r + calendar * joint)
     best = np.full(seen.shape, -np.inf)
-    base = np.log(r + mean)
-    total = np.cumsum(seen, axis=1)
     for f in factors:
-        loss = np.cumsum((seen + r) * (np.log(r + f * mean) - base), axis=1)
-        best = np.maximum(best, total * np.log(f) - loss)
-    return best
+        rise = np.log(f * mean / joint)
+        fall = np.log(r + f * calendar * mean) - usual
+        best = np.maximum(best, seen * rise - (seen + age * r) * fall)
+    return np.asarray(gain + best)

@@ -65,6 +65,8 @@ _DEPTH = 0.36  # items of a category beyond the first that a grocery's user buys
 _LIKELY = 0.5  # expected items from which a category can be missed
 _OWN_TOP_SHARE = 0.025  # of the own past; at most 40 categories of a user pass
 _LIGHTEST = 0.1
+_PAST_DAYS, _PAST_EVENTS = 3, 20  # remembered ones
+_RECENT_DAYS, _RECENT_EVENTS = 2, 10
 _SMOOTH = 500.0
 _SEASON = 30.0
 _BOUND = 64.0
@@ -250,9 +252,10 @@ def interest_evidence(
 ) -> dict[str, Floats]:
     """All statistics of the interest head, float64[U] each; larger says changed.
 
-    Users who did nothing in this window, or are not to be judged, have NaN everywhere.
+    Users who did nothing in this window, are not to be judged, or of whom too little is known to
+    compare, have NaN everywhere.
     """
-    acted = np.flatnonzero((state.events[:, 0] > 0) & judged)
+    acted = np.flatnonzero((state.events[:, 0] > 0) & judged & _comparable(state))
     some = state.only(acted)
     found: dict[str, NDArray[Any]] = {}
     item_prior, day_prior = (p.for_shop(context.likeness) for p in (ITEM_PRIOR, CATEGORY_PRIOR))
@@ -274,6 +277,19 @@ def interest_evidence(
         out[name] = np.full(state.users.size, np.nan)
         out[name][acted] = values
     return out
+
+
+def _comparable(state: ShardState) -> NDArray[np.bool_]:
+    """Who did enough in the longest age, and before it: a basket or two are no interest."""
+    since = AGES_WEEKS[-1] * 7 // state.days
+    enough = np.ones(state.users.size, np.bool_)
+    for ring, column, few, fewer in (
+        (state.active, 2, _PAST_DAYS, _RECENT_DAYS),
+        (state.events, 0, _PAST_EVENTS, _RECENT_EVENTS),
+    ):
+        enough &= state.old[:, column] + ring[:, since:].sum(axis=1) >= few
+        enough &= ring[:, :since].sum(axis=1) >= fewer
+    return enough
 
 
 def rises(view: PairView) -> Singles:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from swerve.domain.calibration import HeadTables
     from swerve.domain.detector import ShardScores
+    from swerve.domain.evidence_engagement import Trailing
     from swerve.domain.evidence_interest import PairView
     from swerve.domain.pairs import Slot
     from swerve.domain.population import Context
@@ -40,6 +41,7 @@ _HISTORY_WINDOWS = 26
 # The change began where so much of the evidence has come in since: what came before adds noise.
 _MOST = 0.9
 _LEAST_EXPECTED = 0.5  # events that every category is given for free
+_CLEAR = 3.0  # nats: four purchases of what was never bought
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,8 @@ def explain(
         now, total = moved.now, moved.view.total[place]
         if head is Head.INTEREST:
             now, total = _since(some, moved, place, age)
-        falling, rising = _shares(moved, now, float(total), place, fresh_first=kind is _NEW)
+        least = _CLEAR if head is Head.INTEREST else 0.0
+        falling, rising = _shares(moved, now, float(total), place, least, fresh_first=kind is _NEW)
         made.append(
             Candidate(
                 level=Level.USER,
@@ -188,12 +191,12 @@ def _drifts(by_week: Floats, age: int) -> bool:
 
 def _engagement(
     state: ShardState,
-    trailing: tuple[Floats, Floats, Floats],
+    trailing: Trailing,
     place: int,
     single: Mapping[str, float],
 ) -> tuple[Kind, int, dict[str, float]]:
     best = min(single, key=lambda name: single[name])
-    seen, factor, level = (a[place] if a.ndim > 1 else a for a in trailing)
+    seen, factor, level = trailing.seen[place], trailing.factor, trailing.level[place]
     expected = level * np.cumsum(factor) / np.arange(1, factor.size + 1)
     mean = np.cumsum(seen) / np.arange(1, seen.size + 1)
     ages = np.arange(1, seen.size + 1)
@@ -220,9 +223,12 @@ def _engagement(
 
 
 def _shares(
-    moved: _Moved, now: Floats, total: float, place: int, *, fresh_first: bool
+    moved: _Moved, now: Floats, total: float, place: int, least: float, *, fresh_first: bool
 ) -> tuple[tuple[Share, ...], tuple[Share, ...]]:
-    """What fell and what rose, the clearest first; a new interest is named before grown ones."""
+    """What fell and what rose, the clearest first; a new interest is named before grown ones.
+
+    What rose by less than `least` is not named: of many categories a few rise by chance.
+    """
     mine = np.flatnonzero(moved.view.user == place)
     before = moved.before[mine]
     surprise = _deviance(total * now[mine], total * before + _LEAST_EXPECTED)
@@ -231,7 +237,7 @@ def _shares(
     falling = [mine[r] for r in order if grown[r] < 0][:NAMED]
     if fresh_first:
         order = order[np.argsort(before[order] >= _UNKNOWN_SHARE, kind="stable")]
-    rising = [mine[r] for r in order if grown[r] > 0][:NAMED]
+    rising = [mine[r] for r in order if grown[r] > 0 and surprise[r] >= least][:NAMED]
     return tuple(_share(moved, now, r) for r in falling), tuple(
         _share(moved, now, r) for r in rising
     )

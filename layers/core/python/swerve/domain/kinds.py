@@ -57,9 +57,10 @@ class Mix:
         if loudest.startswith("up3") and won and self.before[np.argmax(self.gain)] < _NEW_SHARE:
             return Kind.NEW_INTEREST
         if loudest.startswith("fresh") and won:
-            is_broader = self.breadth_now > self.breadth_before * _CLEARLY
-            scattered = is_broader and not self._concentrated()
-            return Kind.BREADTH_CHANGE if scattered else Kind.NEW_INTEREST
+            if self._concentrated():
+                return Kind.NEW_INTEREST
+            if self.breadth_now > self.breadth_before * _CLEARLY:
+                return Kind.BREADTH_CHANGE
         return None
 
     def _concentrated(self) -> bool:

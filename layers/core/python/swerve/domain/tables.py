@@ -45,11 +45,16 @@ class TailTable:
         bucket: NDArray[np.integer],
         buckets: int,
         least_slope: float | Floats = 0.0,
+        *,
+        as_ratios: bool = False,
     ) -> TailTable:
         """Measure on unchanged users; values float64[n, K]. Thin buckets borrow from neighbours.
 
         Tails are not believed to be shorter than `least_slope`: where the users of the tables
         could hardly reach a statistic, those of another shop may.
+
+        With `as_ratios` they are log likelihood ratios, and x is nowhere believed to be rarer than
+        exp(-x): where the model holds, it is not (Markov's inequality).
         """
         count = values.shape[1]
         least = np.broadcast_to(least_slope, count)
@@ -63,6 +68,8 @@ class TailTable:
                 rows = np.abs(bucket.astype(int) - b) <= reach
             some = values[rows]
             quantiles[b] = np.quantile(some, 1.0 - LEVELS, axis=0).T
+            if as_ratios:
+                quantiles[b] = np.maximum(quantiles[b], -_LOG_LEVELS)
             for k in range(count):
                 over = some[:, k] - quantiles[b, k, -1]
                 over = over[over > 0]

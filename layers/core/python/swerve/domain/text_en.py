@@ -284,8 +284,10 @@ def _sentence(payload: Mapping[str, Any]) -> str:  # noqa: PLR0911 - a case a ki
             return f"Main interest moved from {before} to {after}."
         case "switch" if before and after:
             return f"Interest moved from {before} to {after}, among others."
+        case "switch" if before:
+            return f"Interest moved away from {before}, to many other things."
         case "switch":
-            return "Main interests changed."
+            return f"Interest moved to {after}, among others." if after else "Interests changed."
         case "new_interest":
             return f"First lasting interest in {after}." if after else "A first lasting interest."
         case "drift" if before and after:

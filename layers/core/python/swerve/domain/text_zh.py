@@ -292,8 +292,10 @@ def _sentence(payload: Mapping[str, Any]) -> str:  # noqa: PLR0911 - a case a ki
             return f"主要兴趣由【{before}】转为【{after}】。"
         case "switch" if before and after:
             return f"部分兴趣由【{before}】转向【{after}】。"
+        case "switch" if before:
+            return f"对【{before}】的兴趣分散到了其他品类。"
         case "switch":
-            return "主要兴趣发生变化。"
+            return f"部分兴趣转向了【{after}】。" if after else "兴趣发生变化。"
         case "new_interest":
             return f"首次出现对【{after}】的持续兴趣。" if after else "首次出现新的持续兴趣。"
         case "drift" if before and after:
