@@ -73,6 +73,28 @@ def test_forgotten_pairs_leave():
     assert table.user.size == 0
 
 
+@pytest.mark.parametrize("weeks", [0, 1, 30])
+def test_what_is_stored_comes_back_row_by_row(weeks):
+    # GIVEN two kinds of count, users without a pair, and windows without one
+    rng = np.random.default_rng(weeks)
+    table, names = PairTable.empty(8, 2), np.arange(40, dtype=np.uint64)
+    for week in range(weeks):
+        pairs = np.unique(rng.integers(0, 300, 0 if week % 5 == 0 else 60))
+        user, key = (pairs // 10).astype(np.int32), (pairs % 10).astype(np.uint64)
+        count = rng.integers(0, 300, (pairs.size, 2)).astype(np.int32)
+        season = (np.arange(10, dtype=np.uint64), rng.uniform(0.5, 2.0, 10))
+        table = table.advance(WINDOW + 7 * week, 7, names, (user, key, count), season)
+    # WHEN
+    back = PairTable.from_arrays("x", table.arrays("x", 40))
+    # THEN
+    for name in ("keys", "user", "key", "code"):
+        assert np.array_equal(getattr(back, name), getattr(table, name))
+        assert getattr(back, name).dtype == getattr(table, name).dtype
+    for mine, theirs in zip(back.ring, table.ring, strict=True):
+        assert np.array_equal(mine.rows, theirs.rows)
+        assert np.array_equal(mine.count, theirs.count)
+
+
 def test_bytes_and_subsets_and_permutations():
     table, _ = walked(4)
     back = PairTable.from_arrays("x", table.arrays("x", 50))

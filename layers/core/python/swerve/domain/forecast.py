@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 WHISKER = 1.5
 _LEAST = 8  # residuals without which there is no box
+_HALF_BIT, _SEVEN_BITS = np.uint16(0x0008), np.uint16(0xFFF0)
 _FLOOR = 0.05  # of the interquartile range, for users who are nearly always as forecast
 
 
@@ -59,9 +60,15 @@ def watched(
     return replace(
         state,
         residuals=residuals,
-        hidden=after.astype(np.float16),
+        hidden=_remembered(after),
         forecast=forecast[:, : state.forecast.shape[1]].astype(np.float16),
     )
+
+
+def _remembered(hidden: NDArray[np.float32]) -> NDArray[np.float16]:
+    """Round to seven significant bits: the other four are noise, and do not compress."""
+    bits = hidden.astype(np.float16).view(np.uint16)
+    return ((bits + _HALF_BIT) & _SEVEN_BITS).view(np.float16)
 
 
 def _residual(frame: UserFrame, forecast: NDArray[np.float16]) -> NDArray[np.float32]:

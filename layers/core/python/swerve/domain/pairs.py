@@ -232,16 +232,17 @@ class PairTable:
         return total
 
     def arrays(self, name: str, users: int) -> dict[str, NDArray[Any]]:
-        """Columns for the checkpoint."""
+        """Columns for the checkpoint: what rises as gaps, kinds of count by how they differ."""
         key_type = np.uint16 if self.keys.size <= 1 << 16 else np.uint32
+        pairs = np.bincount(self.user, minlength=users)
         columns: dict[str, NDArray[Any]] = {
             "keys": self.keys,
-            "pairs": np.bincount(self.user, minlength=users).astype(np.uint16),
-            "key": self.key.astype(key_type),
-            "code": self.code,
+            "pairs": pairs.astype(np.uint16),
+            "key": _gaps(self.key, pairs).astype(key_type),
+            "code": _apart(self.code),
             "slots": np.array([s.rows.size for s in self.ring], np.int32),
-            "rows": np.concatenate([_gaps(s.rows) for s in self.ring]),
-            "count": np.concatenate([s.count for s in self.ring]),
+            "rows": np.concatenate([_gaps(s.rows, np.array([s.rows.size])) for s in self.ring]),
+            "count": _apart(np.concatenate([s.count for s in self.ring])),
             "season": np.stack([s.season for s in self.ring]),
         }
         return {f"{name}.{column}": values for column, values in columns.items()}
@@ -250,17 +251,14 @@ class PairTable:
     def from_arrays(cls, name: str, stored: Mapping[str, NDArray[Any]]) -> PairTable:
         """Inverse of `arrays`."""
         a = {c.partition(".")[2]: v for c, v in stored.items() if c.startswith(f"{name}.")}
+        rows, count = _from_gaps(a["rows"], a["slots"]), _together(a["count"])
         ends = np.cumsum(a["slots"])
         ring = tuple(
-            Slot(
-                np.cumsum(a["rows"][end - size : end], dtype=np.int32),
-                a["count"][end - size : end],
-                season,
-            )
+            Slot(rows[end - size : end], count[end - size : end], season)
             for size, end, season in zip(a["slots"], ends, a["season"], strict=True)
         )
         user = np.repeat(np.arange(a["pairs"].size, dtype=np.int32), a["pairs"])
-        return cls(a["keys"], user, a["key"].astype(np.int32), a["code"], ring)
+        return cls(a["keys"], user, _from_gaps(a["key"], a["pairs"]), _together(a["code"]), ring)
 
 
 def placed(values: NDArray[Any], at: NDArray[np.integer], size: int, fill: float) -> NDArray[Any]:
@@ -288,8 +286,34 @@ def _ranges(first: NDArray[np.intp], end: NDArray[np.intp]) -> NDArray[np.intp]:
     return np.repeat(first - (np.cumsum(size) - size), size) + np.arange(size.sum())
 
 
-def _gaps(rows: NDArray[np.int32]) -> NDArray[np.int32]:
-    return np.diff(rows, prepend=np.int32(0)).astype(np.int32)
+def _gaps(rising: NDArray[np.int32], sizes: NDArray[np.integer]) -> NDArray[np.int32]:
+    """How many numbers lie between neighbours, in lists of these sizes that each rise from 0."""
+    gaps = np.diff(rising, prepend=np.int32(-1)) - 1
+    first = (np.cumsum(sizes) - sizes)[sizes > 0]
+    gaps[first] = rising[first]
+    return gaps.astype(np.int32)
+
+
+def _from_gaps(gaps: NDArray[np.integer], sizes: NDArray[np.integer]) -> NDArray[np.int32]:
+    """Inverse of `_gaps`."""
+    total = np.cumsum(gaps.astype(np.int64) + 1)
+    ends = np.cumsum(sizes, dtype=np.int64)
+    before = np.append(0, total)[ends - sizes]
+    return np.asarray(total - np.repeat(before, sizes) - 1, np.int32)
+
+
+def _apart(kinds: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Each kind in a row of its own, all but the first by how they differ from it (modulo 256)."""
+    apart = kinds.T.copy()
+    apart[1:] -= apart[:1]
+    return apart
+
+
+def _together(apart: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Inverse of `_apart`."""
+    kinds = apart.copy()
+    kinds[1:] += kinds[:1]
+    return np.ascontiguousarray(kinds.T)
 
 
 def _joint(
