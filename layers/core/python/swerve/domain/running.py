@@ -32,8 +32,8 @@ _SUSPECT_BIN = round(-np.log(SUSPECT_P) / BIN_WIDTH)
 _POOLED_WEEKS, _BUCKET_WEEKS = 2000.0, 8000.0  # user-weeks that weigh as much as the prior
 _TAIL_WEEKS = 60.0
 # Parts of a steeper line that are not believed: tails bend less than the bulk, and of two noisy
-# slopes the larger one is too large. Set on two simulated shops of unchanged users.
-_CAUTION, _DOUBT = 0.35, 0.9
+# slopes the larger one is too large. Set on simulated shops of unchanged users.
+_CAUTION, _DOUBT = 0.2, 0.85
 _SCALES, _SHIFTS = (0.4, 4.0), (-6.0, 1.5)
 _PARTS = 4
 _UNMOVED = np.array([0.0, 1.0, 0.0, 0.0])
