@@ -60,7 +60,11 @@ _CASES = {
         (Kind.SURGE, (), (), {**_VOLUME, "users": 1204.0}),
         (Kind.DROP, (), (), {**_LOSS, "users": 12.0}),
     ),
-    Level.PRODUCT: ((Kind.SURGE, (), (), _VOLUME), (Kind.DROP, (), (), _LOSS)),
+    Level.PRODUCT: (
+        (Kind.SURGE, (), (), _VOLUME),
+        (Kind.DROP, (), (), _LOSS),
+        (Kind.NEW_INTEREST, (), (Share(4, 0.0, 0.0),), {"users": 64.0, "now_days": 7.0}),
+    ),
     Level.CAMPAIGN: ((Kind.SURGE, (), (), _VOLUME), (Kind.DROP, (), (), _LOSS)),
     Level.PLATFORM: (
         (Kind.SWITCH, (_OUT,), (_IN,), {}),
@@ -122,6 +126,8 @@ def payloads(
     for kind in (Kind.SWITCH, Kind.NEW_INTEREST, Kind.DRIFT, Kind.SURGE, Kind.DROP):
         made[f"group-{kind}"] = _group(kind, names, facts)
     switch = made["user-switch"]
+    left = Candidate(**{**_fields(candidates()["user-switch"]), "rising": ()})
+    made["user-switch-away"] = build_payload(decision(left), names, facts)
     made["user-switch-updated"] = switch | {"status": "updated"}
     made["user-switch-withdrawn"] = switch | {"status": "withdrawn"}
     made["user-switch-resolved"] = switch | {

@@ -164,7 +164,16 @@ def moved(payload: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     sides = {"surge": ("to",), "drop": ("from",), "churn_risk": ()}.get(
         payload["kind"], ("to", "from")
     )
+    if is_launch(payload):
+        return []
     return [payload["change"][side] for side in sides if is_worth_naming(payload, side)]
+
+
+def is_launch(payload: Mapping[str, Any]) -> bool:
+    """Whether a category, product or campaign is new itself: its users say how it is taken up."""
+    own, name = payload["level"] != "user" and not is_group(payload), payload["subject"].get("name")
+    new = payload["kind"] == "new_interest" and name == payload["change"]["to"].get("name")
+    return bool(own and new)
 
 
 def is_silent(payload: Mapping[str, Any]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from swerve.domain import text_en, text_zh
-from swerve.domain.figures import percent
+from swerve.domain.figures import is_launch, percent
 from swerve.domain.lint import shorten
 
 if TYPE_CHECKING:
@@ -95,12 +95,17 @@ def _shorten_in(text: str, names: set[str], limit: int) -> str:
     return text
 
 
+def _tells_share(payload: Mapping[str, Any]) -> bool:
+    told = payload["kind"] in {"switch", "new_interest", "drift"} and not is_launch(payload)
+    return told and "share" in payload["change"]["to"]
+
+
 def _english(payload: Mapping[str, Any]) -> str:
     change = payload["change"]
     severity = text_en.SEVERITY[payload["severity"]]
     text = f"{text_en.kind_title(payload)} {severity}: {text_en.headline(payload)}"
     text = text.replace(" -> ", ">")
-    if payload["kind"] in {"switch", "new_interest", "drift"} and "share" in change["to"]:
+    if _tells_share(payload):
         text += f" ({percent(change['to']['share'])}, was {percent(change['to']['was'])})"
     if payload["confidence_basis"] == "backtest":
         text += f", {percent(payload['confidence'])} sure"
@@ -116,7 +121,7 @@ def _chinese(payload: Mapping[str, Any]) -> str:
     text = f"【{text_zh.kind_title(payload)}】{text_zh.headline(payload, short=True)}".replace(
         " → ", "→"
     )
-    if payload["kind"] in {"switch", "new_interest", "drift"} and "share" in change["to"]:
+    if _tells_share(payload):
         text += f" {percent(change['to']['was'])}→{percent(change['to']['share'])}"
     if payload["confidence_basis"] == "backtest":
         text += f"，置信{percent(payload['confidence'])}"

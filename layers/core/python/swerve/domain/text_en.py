@@ -10,6 +10,7 @@ from swerve.domain.figures import (
     has_stopped,
     is_floor,
     is_group,
+    is_launch,
     is_main,
     is_rarest,
     is_seasonal,
@@ -100,6 +101,8 @@ def headline(payload: Mapping[str, Any], *, short: bool = False) -> str:  # noqa
     match payload["kind"]:
         case "switch":
             return f"{who} {before or 'other'} -> {after or 'other'}"
+        case "new_interest" if is_launch(payload):
+            return who
         case "new_interest":
             return f"{who}{' in' if is_group(payload) else ''} {after}".rstrip()
         case "drift":
@@ -351,6 +354,8 @@ def _numbers(payload: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"In as many actions: {before} -> {number_of(facts['breadth_now'])} categories."
         )
+    if is_launch(payload) and "users" in facts:
+        lines.append(f"{number_of(facts['users'])} users in its first {_span(payload)}.")
     if is_silent(payload):
         span = _span(payload)
         lines.append(f"Last seen {facts['idle_days']:.0f} days before the end of the {span}.")

@@ -10,6 +10,7 @@ from swerve.domain.figures import (
     has_stopped,
     is_floor,
     is_group,
+    is_launch,
     is_main,
     is_rarest,
     is_seasonal,
@@ -106,6 +107,8 @@ def headline(payload: Mapping[str, Any], *, short: bool = False) -> str:  # noqa
     match payload["kind"]:
         case "switch":
             return f"{who} {before or '其他'} → {after or '其他'}"
+        case "new_interest" if is_launch(payload):
+            return who
         case "new_interest":
             return f"{who}{'：' if is_group(payload) else ' '}{after}".rstrip("： ")
         case "drift":
@@ -353,6 +356,8 @@ def _numbers(payload: Mapping[str, Any]) -> list[str]:
     if "breadth_now" in facts and payload["kind"] == "breadth_change":
         before = number_of(facts.get("breadth_before", 0.0))
         lines.append(f"同等行为数所涉品类：{before} → {number_of(facts['breadth_now'])}个。")
+    if is_launch(payload) and "users" in facts:
+        lines.append(f"首{_span(payload)}已有{number_of(facts['users'])}名用户。")
     if is_silent(payload):
         lines.append(f"截至期末已有{round(facts['idle_days'])}天无任何行为。")
     shares = moved(payload)
