@@ -84,15 +84,16 @@ _pointer_in.argtypes = [ctypes.py_object, ctypes.c_char_p]
 def columns_of(
     relation: duckdb.DuckDBPyRelation,
 ) -> tuple[dict[str, Texts], dict[str, NDArray[np.int64]]]:
-    """Run a query and return its columns: VARCHAR as texts, empty for NULL; BIGINT as numbers.
+    """Run a query and return its columns: VARCHAR as texts, empty for NULL; integers as numbers.
 
+    They are BIGINT, or UBIGINT with the same bits.
     Raises duckdb.Error where it fails, TooMuchText beyond `MOST_TEXT_BYTES`.
     """
     capsule = relation.__arrow_c_stream__()
     stream = _Stream.from_address(_pointer_in(capsule, b"arrow_array_stream"))
     formats = _formats(stream)
     texts: dict[str, list[_Part]] = {name: [] for name, kind in formats if kind == "u"}
-    numbers: dict[str, list[NDArray[np.int64]]] = {n: [] for n, kind in formats if kind == "l"}
+    numbers: dict[str, list[NDArray[np.int64]]] = {n: [] for n, kind in formats if kind in "lL"}
     size = 0
     for array in _batches(stream):
         for place, (name, _) in enumerate(formats):

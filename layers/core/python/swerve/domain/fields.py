@@ -41,6 +41,11 @@ class Texts:
     def __len__(self) -> int:
         return int(self.start.size)
 
+    @property
+    def longest(self) -> int:
+        """Bytes of the longest."""
+        return int(self.size.max(initial=0))
+
     def word(self, place: int) -> NDArray[np.uint64]:
         """Bytes [8 * place, 8 * place + 8) of each text as a little-endian number, padded by 0."""
         return self.eight_bytes(place) & _MASKS[np.clip(self.size - WORD * place, 0, WORD)]
@@ -63,8 +68,7 @@ class Texts:
 
     def words(self) -> Iterator[tuple[NDArray[np.intp] | slice, NDArray[np.uint64]]]:
         """Yield (rows, word) for the first, second ... word of the rows that have one."""
-        longest = int(self.size.max(initial=0))
-        for place in range(-(-longest // WORD)):
+        for place in range(-(-self.longest // WORD)):
             has = self.size > WORD * place
             if has.all():
                 yield slice(None), self.word(place)
@@ -106,6 +110,40 @@ class Texts:
             pairs = zip(starts, sizes, strict=True)
             texts = [self.data[start : start + size].decode() for start, size in pairs]
         return iter(texts)
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """One text a row, of few that repeat.
+
+    Attributes
+    ----------
+    texts : Texts
+        Those that differ; the same object for all rows of a file.
+    place : uint32[n]
+        Of each row's text among them.
+    """
+
+    texts: Texts
+    place: NDArray[np.uint32]
+
+    @property
+    def size(self) -> NDArray[np.int64]:
+        """Bytes of each text."""
+        return self.texts.size.take(self.place)
+
+    @property
+    def longest(self) -> int:
+        """Bytes of the longest, whether a row holds it or not."""
+        return self.texts.longest
+
+    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Coded:
+        """Return the chosen rows."""
+        return Coded(self.texts, self.place[rows])
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield each text."""
+        return iter(self.texts.take(self.place.astype(np.intp)))
 
 
 def words_of(data: bytes) -> NDArray[np.uint64]:
