@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import numpy as np
 
-from swerve.domain.fields import WORD, Texts
+from swerve.domain.fields import PADDING, Texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    _Part = tuple[bytes, NDArray[np.int64], NDArray[np.int64]]  # data, start, size
+    _Part = tuple[bytes, NDArray[np.int32], NDArray[np.int32]]  # data, start, size
 
 # A dictionary makes gigabytes of text of a small Parquet file.
 MOST_TEXT_BYTES = 300_000_000
@@ -145,7 +145,7 @@ def _check(stream: _Stream, code: int) -> None:
 def _texts(column: _Array, offset: int) -> _Part:
     """Bytes of a column of texts, and where in them each lies."""
     first, rows = column.offset + offset, column.length
-    bounds = _buffer(column, 1, np.int32, first + rows + 1)[first:].astype(np.int64)
+    bounds = _buffer(column, 1, np.int32, first + rows + 1)[first:]
     size = np.diff(bounds)
     if column.null_count and column.buffers[0]:
         valid = _buffer(column, 0, np.uint8, -(-(first + rows) // 8))
@@ -168,10 +168,10 @@ def _buffer(column: _Array, place: int, kind: type[np.generic], size: int) -> ND
 
 
 def _joined(parts: list[_Part]) -> Texts:
-    data = b"".join([*(data for data, _, _ in parts), bytes(WORD)])
+    data = b"".join([*(data for data, _, _ in parts), bytes(PADDING)])
     before = np.cumsum([0, *(len(data) for data, _, _ in parts)]).tolist()
     starts = [start + base for (_, start, _), base in zip(parts, before, strict=False)]
-    none = np.empty(0, np.int64)
+    none = np.empty(0, np.int32)
     return Texts(
         data, np.concatenate([none, *starts]), np.concatenate([none, *(size for *_, size in parts)])
     )

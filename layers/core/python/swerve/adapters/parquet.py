@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from swerve.domain.source import Role
 
 MAX_ROWS = 100_000_000
-_ROWS_AT_ONCE = 122_880  # a row group of DuckDB's own files
-_LEAST_ROWS = 128
+_GROUP_ROWS = 122_880  # a row group of DuckDB's own files
+_LEAST_ROWS = 128  # at once
+_SKEW = 4  # times the usual size, rows of one place may have
 _MOST_TEXTS = 1 << 20  # of a column that are read once each
 _MOST_BYTES = 32_000_000
 _SIZE_BYTES = 4  # before each text outside of a dictionary
@@ -40,7 +41,7 @@ class Dictionary:
 
     def __init__(self, texts: Texts, hashed: NDArray[np.int64]) -> None:
         # The codes count from 1.
-        self._texts = Texts(texts.data, np.append(0, texts.start), np.append(0, texts.size))
+        self._texts = Texts(texts.data, np.insert(texts.start, 0, 0), np.insert(texts.size, 0, 0))
         self._coder = Coder()
         self._coder.codes(hashed.view(np.uint64))
 
@@ -94,7 +95,7 @@ class ParquetFile:
         described = connection.execute(f"DESCRIBE {sql.scan_parquet(path, 0, 0)}").fetchall()
         names, types = (tuple(column) for column in list(zip(*described, strict=True))[:2])
         self.columns = sql.Columns("parquet", names, types)
-        self.rows = self._checked_rows(limit_bytes)
+        self.rows, self._stored = self._checked_size(limit_bytes)
         self._repeating = self._sized(used)
         self._check_texts(limit_bytes)
 
@@ -102,7 +103,9 @@ class ParquetFile:
     def rows_at_once(self) -> int:
         """Rows whose text fits into memory: a dictionary makes gigabytes of a small file."""
         longest = sum(column.longest for column in self._repeating.values())
-        return min(max(MOST_TEXT_BYTES // max(longest, 1), _LEAST_ROWS), _ROWS_AT_ONCE)
+        usual = MOST_TEXT_BYTES * self.rows // max(_SKEW * self._stored, 1)
+        at_once = min(max(usual, _GROUP_ROWS), 2 * _GROUP_ROWS)
+        return min(max(MOST_TEXT_BYTES // max(longest, 1), _LEAST_ROWS), at_once)
 
     def dictionaries(self, roles: Mapping[Role, str]) -> dict[Role, Dictionary]:
         """Read the texts of columns that hold few different ones.
@@ -113,7 +116,7 @@ class ParquetFile:
             Columns that tell a role alone.
         """
         found: dict[Role, Dictionary] = {}
-        if self.rows_at_once < _ROWS_AT_ONCE:
+        if self.rows_at_once < _GROUP_ROWS:
             return found
         for role, name in roles.items():
             if name in self._repeating and self._repeating[name].repeats:
@@ -130,7 +133,8 @@ class ParquetFile:
         texts, numbers = columns_of(self._connection.sql(_DISTINCT_HASHED))
         return Dictionary(texts["text"], numbers["hash"])
 
-    def _checked_rows(self, limit_bytes: int) -> int:
+    def _checked_size(self, limit_bytes: int) -> tuple[int, int]:
+        """Rows, and bytes when uncompressed."""
         rows, size = self._connection.execute(_size(self._path)).fetchall()[0]
         if size > limit_bytes or rows > MAX_ROWS:
             raise Refused(
@@ -138,7 +142,7 @@ class ParquetFile:
                 f"The file holds {rows:,} rows and {size // 1_000_000:,} MB uncompressed.",
                 "Split the file, or raise MaxObjectMB.",
             )
-        return int(rows)
+        return int(rows), int(size)
 
     def _sized(self, used: set[str]) -> dict[str, _Column]:
         """Sizes of the columns with dictionaries: no other text is longer than the file says."""

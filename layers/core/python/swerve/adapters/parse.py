@@ -19,7 +19,7 @@ from swerve.adapters.inflate import inflated
 from swerve.adapters.json_stream import as_lines
 from swerve.adapters.parquet import ParquetFile
 from swerve.adapters.split import PIECE_BYTES, PLAIN_BYTES, Piece, split_lines
-from swerve.domain.fields import WORD, Coded, Texts, fields_of
+from swerve.domain.fields import PADDING, Coded, Texts, fields_of
 from swerve.domain.file import MAX_RECORD_BYTES, Refused
 from swerve.domain.flat_json import FlatReader
 from swerve.domain.manifest import RowReason
@@ -121,7 +121,7 @@ class Parser:
             else:
                 yield self._plain(piece, piece.bounds, plain)
 
-    def _plain(self, piece: Piece, bounds: NDArray[np.int64], columns: sql.PlainColumns) -> Parsed:
+    def _plain(self, piece: Piece, bounds: NDArray[np.int32], columns: sql.PlainColumns) -> Parsed:
         """Read fields where they lie; DuckDB would take most of the time."""
         found = fields_of(piece.data, bounds, columns.places)
         texts = {
@@ -138,7 +138,7 @@ class Parser:
             return
         found, left = self._flat.read(piece.data, piece.bounds)
         for flat in found:
-            nothing = np.zeros(flat.lines.size, np.int64)
+            nothing = np.zeros(flat.lines.size, np.int32)
             none = Texts(piece.data, nothing, nothing)
             texts = {
                 role: reduce(Texts.otherwise, [flat.texts.get(name, none) for name in names])
@@ -157,7 +157,7 @@ class Parser:
             yield Parsed(Rows.empty(), {}, rejected, {})
             return
         path = self._folder / "piece"
-        data = memoryview(piece.data)[:-WORD]
+        data = memoryview(piece.data)[:-PADDING]
         # DuckDB takes one mark away at the start of a file; it must not be a field's own.
         path.write_bytes(_BOM * (data[: len(_BOM)] == _BOM) + data)
         if columns.format == "csv":
