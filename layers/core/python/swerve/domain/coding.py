@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
@@ -23,7 +24,7 @@ class Secret:
     """Random factors of one process for `hashes`: nobody can make texts that collide."""
 
     def __init__(self) -> None:
-        odd = np.frombuffer(np.random.default_rng().bytes(24), np.uint64) | np.uint64(1)
+        odd = np.frombuffer(os.urandom(24), np.uint64) | np.uint64(1)
         self.size, self.word, self.step = odd
 
 

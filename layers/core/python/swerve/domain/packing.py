@@ -119,8 +119,9 @@ def _segment(events: Events, users: UserTable) -> tuple[bytes, list[bytes]]:
     counts, count_width = _narrow(np.diff(np.append(starts, len(events))))
     base = int(events.time_ms.min())
     offsets = events.time_ms - base
-    unit = 1000 if not (offsets % 1000).any() else 1
-    times, time_width = _narrow(offsets // unit)
+    seconds = offsets // 1000
+    unit = 1000 if np.array_equal(seconds * 1000, offsets) else 1
+    times, time_width = _narrow(seconds if unit > 1 else offsets)
     columns = [_code(getattr(events, name)) for name in _CODED]
     renamed = bool(table.previous.any())
     header = _HEADER.pack(
@@ -209,10 +210,11 @@ def _code(column: NDArray[Any]) -> _Codes:
         return _Codes(column[:1], column[:0], 0)
     order = _order(column)
     ordered = column[order]
-    first = np.append(True, ordered[1:] != ordered[:-1])
+    first = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
     dictionary = ordered[first]
-    codes = np.empty(column.size, np.min_scalar_type(dictionary.size - 1))
-    codes[order] = np.cumsum(first) - 1
+    codes = np.empty(column.size, np.min_scalar_type(first.size - 1))
+    places = np.arange(first.size, dtype=codes.dtype)
+    codes[order] = np.repeat(places, np.diff(first, append=column.size))
     return _Codes(dictionary, codes, codes.itemsize)
 
 
