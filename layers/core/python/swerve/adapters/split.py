@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-PLAIN_BYTES = 4 << 20  # of fields that numpy reads: small enough for the cache
+PLAIN_BYTES = 2 << 20  # of fields that numpy reads: small enough for the cache
 PIECE_BYTES = 8 << 20  # of records for the parser: large enough to hide what a query costs
 _MAX_EMBEDDED = 100  # physical lines of one quoted record
 _MAX_DEPTH = 1000
