@@ -26,6 +26,7 @@ MAX_ROWS = 100_000_000
 _GROUP_ROWS = 122_880  # a row group of DuckDB's own files
 _LEAST_ROWS = 128  # at once
 _SKEW = 4  # times the usual size, rows of one place may have
+_BLOCK_ROWS = 1 << 15
 _MOST_TEXTS = 1 << 20  # of a column that are read once each
 _MOST_BYTES = 32_000_000
 _SIZE_BYTES = 4  # before each text outside of a dictionary
@@ -52,9 +53,12 @@ class Dictionary:
 
     def column(self, hashed: NDArray[np.int64]) -> Coded:
         """Return the texts of rows by their hashes."""
-        place, unknown = self._coder.codes(hashed.view(np.uint64))
-        if unknown.size:
-            raise AssertionError("DuckDB hashed a text in two ways")
+        place = np.empty(hashed.size, np.uint32)
+        for first in range(0, hashed.size, _BLOCK_ROWS):  # few enough for the cache
+            block = slice(first, first + _BLOCK_ROWS)
+            place[block], unknown = self._coder.codes(hashed[block].view(np.uint64))
+            if unknown.size:
+                raise AssertionError("DuckDB hashed a text in two ways")
         return Coded(self._texts, place)
 
 

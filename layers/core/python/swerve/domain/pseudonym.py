@@ -53,10 +53,8 @@ class UserTable:
         users = np.concatenate([part.users for part in parts])
         routing = np.concatenate([part.routing for part in parts])
         previous = np.concatenate([part.previous for part in parts])
-        if previous.any():
-            order = np.lexsort((previous, users))
-        else:  # quicker
-            order = np.argsort(users, kind="stable")
+        # Without previous pseudonyms, all that is known of a user is the same in every part.
+        order = np.lexsort((previous, users)) if previous.any() else np.argsort(users)
         last = np.append(users[order][1:] != users[order][:-1], True)
         rows = order[last]
         return cls(users[rows], routing[rows], previous[rows])

@@ -197,10 +197,11 @@ def _suffix_meanings(meanings: Meanings) -> Callable[[list[str]], NDArray[np.int
 
 def _raw(fields: Fields, rows: Rows) -> dict[int, tuple[str, str]]:
     """Texts of times and values that could not be read, by record number."""
-    unread = (rows.time_ms == NO_TIME) & (fields.texts[Role.TIME].size > 0)
-    odd = np.flatnonzero(unread | np.isinf(rows.value))[: 2 * SAMPLES]
+    odd = np.flatnonzero((rows.time_ms == NO_TIME) | np.isinf(rows.value))
     if not odd.size:
         return {}
+    told = np.isinf(rows.value[odd]) | (fields.texts[Role.TIME].take(odd).size > 0)
+    odd = odd[told][: 2 * SAMPLES]
     shown = [
         [text[:_SHOWN_TEXT] for text in fields.texts[role].take(odd)]
         if role in fields.texts
