@@ -67,6 +67,7 @@ class _Column:
     """Bytes of one column: as stored, of its texts, of the longest of them; and their number."""
 
     stored: int
+    has_dictionary: bool
     texts: int
     longest: int
     count: int
@@ -74,7 +75,7 @@ class _Column:
     @property
     def repeats(self) -> bool:
         """Whether its dictionaries save half of the space or more."""
-        return 2 * self.stored < self.texts + _SIZE_BYTES * self.count
+        return self.has_dictionary and 2 * self.stored < self.texts + _SIZE_BYTES * self.count
 
 
 class ParquetFile:
@@ -100,13 +101,13 @@ class ParquetFile:
         names, types = (tuple(column) for column in list(zip(*described, strict=True))[:2])
         self.columns = sql.Columns("parquet", names, types)
         self.rows, self._stored = self._checked_size(limit_bytes)
-        self._repeating = self._sized(used)
+        self._coded = self._sized(used)
         self._check_texts(limit_bytes)
 
     @property
     def rows_at_once(self) -> int:
-        """Rows whose text fits into memory: a dictionary makes gigabytes of a small file."""
-        longest = sum(column.longest for column in self._repeating.values())
+        """Rows whose text fits into memory: codes make gigabytes of a small file."""
+        longest = sum(column.longest for column in self._coded.values())
         usual = MOST_TEXT_BYTES * self.rows // max(_SKEW * self._stored, 1)
         at_once = min(max(usual, _GROUP_ROWS), 2 * _GROUP_ROWS)
         return min(max(MOST_TEXT_BYTES // max(longest, 1), _LEAST_ROWS), at_once)
@@ -123,7 +124,7 @@ class ParquetFile:
         if self.rows_at_once < _GROUP_ROWS:
             return found
         for role, name in roles.items():
-            if name in self._repeating and self._repeating[name].repeats:
+            if name in self._coded and self._coded[name].repeats:
                 dictionary = self._dictionary(name)
                 if dictionary is not None and dictionary.is_exact:
                     found[role] = dictionary
@@ -149,8 +150,9 @@ class ParquetFile:
         return int(rows), int(size)
 
     def _sized(self, used: set[str]) -> dict[str, _Column]:
-        """Sizes of the columns with dictionaries: no other text is longer than the file says."""
-        stored = dict(self._connection.execute(_dictionary_bytes(self._path)).fetchall())
+        """Sizes of the columns whose texts may be longer than the file says."""
+        coded = self._connection.execute(_coded_bytes(self._path)).fetchall()
+        stored = {name: (int(size), has_dictionary) for name, size, has_dictionary in coded}
         columns = dict(zip(self.columns.names, self.columns.types, strict=True))
         names = [
             name
@@ -161,12 +163,12 @@ class ParquetFile:
             return {}
         sizes = self._connection.execute(_text_bytes(self._path, names)).fetchall()[0]
         return {
-            name: _Column(int(stored[name]), *map(int, sizes[3 * place : 3 * place + 3]))
+            name: _Column(*stored[name], *map(int, sizes[3 * place : 3 * place + 3]))
             for place, name in enumerate(names)
         }
 
     def _check_texts(self, limit_bytes: int) -> None:
-        size = sum(column.texts for column in self._repeating.values())
+        size = sum(column.texts for column in self._coded.values())
         if size > limit_bytes:
             raise Refused(
                 "too_large",
@@ -185,12 +187,13 @@ def _size(path: str) -> str:
     )
 
 
-def _dictionary_bytes(path: str) -> str:
-    """Columns that have dictionaries, and how many bytes each takes when uncompressed."""
+def _coded_bytes(path: str) -> str:
+    """Columns with dictionaries or differences: bytes when uncompressed, whether the former."""
     return (
-        "SELECT path_in_schema, sum(total_uncompressed_size)::HUGEINT"
+        "SELECT path_in_schema, sum(total_uncompressed_size)::HUGEINT,"
+        " bool_or(encodings LIKE '%DICT%')"
         f" FROM parquet_metadata({sql.literal(path)}) GROUP BY path_in_schema"
-        " HAVING bool_or(encodings LIKE '%DICT%')"
+        " HAVING bool_or(encodings LIKE '%DICT%' OR encodings LIKE '%DELTA%')"
     )
 
 
