@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from swerve.adapters import parquet, sql
-from swerve.adapters.parquet import Dictionary
+from swerve.adapters import parquet
+from swerve.adapters.parquet import Dictionary, ParquetFile
 from swerve.domain.coding import Coder
 from swerve.domain.fields import PADDING, Texts
 from swerve.domain.file import Shape
@@ -57,7 +57,7 @@ def coded() -> Iterator[list[Dictionary]]:
 
 
 def as_texts(data: bytes) -> object:
-    with patch.object(sql, "text_columns", lambda *_: {}):
+    with patch.object(ParquetFile, "dictionaries", lambda *_: {}):
         return _read(data, SHAPE, quick=True)
 
 
@@ -104,7 +104,7 @@ def test_texts_that_collide_or_are_many_are_read_row_by_row(
 def test_a_dictionary_is_exact_where_each_text_has_a_hash(hashed: list[int], exact: bool) -> None:
     places = np.array([0, 1, 2], np.int32)
     texts = Texts(b"abc" + bytes(PADDING), places, np.ones(3, np.int32))
-    assert Dictionary(texts, np.array(hashed)).is_exact == exact
+    assert Dictionary("user_id", texts, np.array(hashed)).is_exact == exact
 
 
 def test_nothing_has_no_code_whatever_slot_it_is_looked_up_in() -> None:

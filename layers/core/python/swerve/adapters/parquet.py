@@ -13,14 +13,15 @@ from swerve.adapters.arrow import MOST_TEXT_BYTES, columns_of
 from swerve.domain.coding import Coder
 from swerve.domain.fields import Coded, Texts
 from swerve.domain.file import Refused
+from swerve.domain.source import Role
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import duckdb
     from numpy.typing import NDArray
 
-    from swerve.domain.source import Role
+    from swerve.domain.source import Source
 
 MAX_ROWS = 100_000_000
 _GROUP_ROWS = 122_880  # a row group of DuckDB's own files
@@ -35,12 +36,20 @@ _SIZE_BYTES = 4  # before each text outside of a dictionary
 class Dictionary:
     """The different texts of a column, and which of them a row holds, told by DuckDB's hash.
 
+    Attributes
+    ----------
+    name : str
+        Of the column.
+
+    Notes
+    -----
     DuckDB hashes each text of a Parquet dictionary once, and a number is handed over quicker than
     a text. The hash is no secret, so that somebody may write texts that collide: `is_exact` tells
     that no two texts of this column do.
     """
 
-    def __init__(self, texts: Texts, hashed: NDArray[np.int64]) -> None:
+    def __init__(self, name: str, texts: Texts, hashed: NDArray[np.int64]) -> None:
+        self.name = name
         # The codes count from 1.
         self._texts = Texts(texts.data, np.insert(texts.start, 0, 0), np.insert(texts.size, 0, 0))
         self._coder = Coder()
@@ -112,18 +121,12 @@ class ParquetFile:
         at_once = min(max(usual, _GROUP_ROWS), 2 * _GROUP_ROWS)
         return min(max(MOST_TEXT_BYTES // max(longest, 1), _LEAST_ROWS), at_once)
 
-    def dictionaries(self, roles: Mapping[Role, str]) -> dict[Role, Dictionary]:
-        """Read the texts of columns that hold few different ones.
-
-        Parameters
-        ----------
-        roles : mapping of Role to str
-            Columns that tell a role alone.
-        """
+    def dictionaries(self, source: Source) -> dict[Role, Dictionary]:
+        """Read the texts of columns that tell a role alone, and hold few different ones."""
         found: dict[Role, Dictionary] = {}
         if self.rows_at_once < _GROUP_ROWS:
             return found
-        for role, name in roles.items():
+        for role, name in _text_columns(self.columns, source).items():
             if name in self._coded and self._coded[name].repeats:
                 dictionary = self._dictionary(name)
                 if dictionary is not None and dictionary.is_exact:
@@ -132,11 +135,14 @@ class ParquetFile:
 
     def _dictionary(self, name: str) -> Dictionary | None:
         self._connection.execute(_distinct(self._path, name))
-        ((count, size),) = self._connection.execute(_DISTINCT_SIZE).fetchall()
-        if count > _MOST_TEXTS or size > _MOST_BYTES:
-            return None
-        texts, numbers = columns_of(self._connection.sql(_DISTINCT_HASHED))
-        return Dictionary(texts["text"], numbers["hash"])
+        try:
+            ((count, size),) = self._connection.execute(_DISTINCT_SIZE).fetchall()
+            if count > _MOST_TEXTS or size > _MOST_BYTES:
+                return None
+            texts, numbers = columns_of(self._connection.sql(_DISTINCT_HASHED))
+        finally:
+            self._connection.execute("DROP TABLE different")
+        return Dictionary(name, texts["text"], numbers["hash"])
 
     def _checked_size(self, limit_bytes: int) -> tuple[int, int]:
         """Rows, and bytes when uncompressed."""
@@ -177,6 +183,20 @@ class ParquetFile:
             )
 
 
+def _text_columns(columns: sql.Columns, source: Source) -> dict[Role, str]:
+    """Columns of text that tell a role alone, in every row."""
+    fields = sql.Fields(columns)
+    if any(fields.lines(rule) for rule in source.explode):
+        return {}
+    names = {
+        fields.path(name): name
+        for name, kind in zip(columns.names, columns.types, strict=True)
+        if kind == "VARCHAR"
+    }
+    texts = {role: fields.role(source, role) for role in Role}
+    return {role: names[text] for role, text in texts.items() if text in names}
+
+
 def _size(path: str) -> str:
     """Rows of a file, and its bytes when uncompressed."""
     return (
@@ -210,7 +230,7 @@ def _text_bytes(path: str, columns: Sequence[str]) -> str:
 def _distinct(path: str, column: str) -> str:
     """Find the different texts of a column, for the queries below."""
     return (
-        "CREATE OR REPLACE TEMP TABLE different AS"
+        "CREATE TEMP TABLE different AS"
         f" SELECT DISTINCT {sql.quoted(column)} AS text FROM read_parquet({sql.literal(path)})"
     )
 

@@ -1,7 +1,7 @@
 """Reads a file piece by piece: plain lines where they lie, all else by way of DuckDB.
 
 DuckDB finds the fields of records of any shape, and knows what times and numbers of unusual
-spelling mean; numpy reads plain lines (ADR 13), and the columns that DuckDB found (ADR 14).
+spelling mean; numpy reads plain lines (ADR 13), and the columns that DuckDB found (ADR 14, 16).
 """
 
 from __future__ import annotations
@@ -244,9 +244,8 @@ class Parser:
         path, source = str(self._file.path), self._file.source
         used = {field.casefold() for field in source.paths}
         file = ParquetFile(self._connection, path, used, self._file.limit_bytes)
-        roles = {} if self._has_lookup else sql.text_columns(file.columns, source)
-        dictionaries = file.dictionaries(roles)
-        hashed = {role: roles[role] for role in dictionaries}
+        dictionaries = {} if self._has_lookup else file.dictionaries(source)
+        hashed = {role: dictionary.name for role, dictionary in dictionaries.items()}
         at_once = file.rows_at_once
         for first in range(0, file.rows, at_once):
             last = min(file.rows, first + at_once)

@@ -147,20 +147,6 @@ def _listed(texts: str) -> str:
     return f"SELECT unnest(string_split({texts}, {literal(SEPARATOR)})) AS text"
 
 
-def text_columns(columns: Columns, source: Source) -> dict[Role, str]:
-    """Columns of text that tell a role alone, in every row."""
-    fields = _Fields(columns)
-    if any(fields.lines(rule) for rule in source.explode):
-        return {}
-    names = {
-        fields.path(name): name
-        for name, kind in zip(columns.names, columns.types, strict=True)
-        if kind == "VARCHAR"
-    }
-    texts = {role: fields.role(source, role) for role in Role}
-    return {role: names[text] for role, text in texts.items() if text in names}
-
-
 def fields_query(
     scan: str,
     columns: Columns,
@@ -183,7 +169,7 @@ def fields_query(
         Columns of which the hash is wanted.
     """
     hashed = hashed or {}
-    fields = _Fields(columns)
+    fields = Fields(columns)
     lists = [text for rule in source.explode if (text := fields.lines(rule))]
     fields.exploded = bool(lists)
     texts = {role: text for role in Role if (text := fields.role(source, role))}
@@ -216,7 +202,7 @@ def fields_query(
     return FieldsQuery(table, roles, len(ids), exploded=bool(lists), hashed=hashed)
 
 
-class _Fields:
+class Fields:
     """SQL for the text at a path of a record or an order line."""
 
     def __init__(self, columns: Columns) -> None:
@@ -393,7 +379,7 @@ def quoted(name: str) -> str:
 
 def lookup_query(scan: str, columns: Columns, rule: Lookup, unit: str) -> str:
     """SQL for `lookup(key, since_ms, category)`: the first version of a key holds since ever."""
-    fields = _Fields(columns)
+    fields = Fields(columns)
     key, category = fields.path(rule.key), fields.path(rule.category)
     where = f"WHERE {fields.path(rule.where)} = {literal(rule.equals)}" if rule.where else ""
     since = f"{time_ms_of('since', unit)}" if rule.since else "NULL::BIGINT"
