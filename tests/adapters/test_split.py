@@ -18,7 +18,7 @@ def numbers(text: bytes, enough: int, columns: int = 3) -> tuple[list[int], dict
     chunks = (text[at : at + enough] for at in range(0, len(text), enough))
     for piece in split_lines(chunks, enough, ",", columns):
         good += piece.numbers.tolist()
-        assert piece.bounds is None or len(piece.bounds) == piece.numbers.size
+        assert piece.bounds is None or piece.bounds.shape[1] == piece.numbers.size
         for reason, rows in piece.bad.items():
             bad.setdefault(reason, []).extend(rows.tolist())
     return sorted(good), bad

@@ -45,6 +45,20 @@ def parquet(users: list[str], rows: int) -> bytes:
     return sink.getvalue()
 
 
+def parquet_of_differences() -> bytes:
+    """Long texts, each told by what differs from the one before."""
+    sink = io.BytesIO()
+    schema = pa.schema(dict.fromkeys(("user_id", "timestamp", "behavior"), pa.string()))
+    encodings = {"user_id": "DELTA_BYTE_ARRAY", "timestamp": "PLAIN", "behavior": "PLAIN"}
+    rows = 100_000
+    with pq.ParquetWriter(sink, schema, use_dictionary=False, column_encoding=encodings) as file:
+        for first in range(0, 12 * rows, rows):
+            users = [f"{'x' * 992}{user:08d}" for user in range(first, first + rows)]
+            columns = [users, ["2026-11-02T10:00:00Z"] * rows, ["view"] * rows]
+            file.write_table(pa.table(columns, schema=schema))
+    return sink.getvalue()
+
+
 def wide_parquet() -> bytes:
     sink = io.BytesIO()
     pq.write_table(pa.table({f"c{n}": pa.array([1]) for n in range(10_000)}), sink)
@@ -98,6 +112,7 @@ FILES: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: parquet(["x" * 10_000], 300_000),
         "MB of text",
     ),
+    "Parquet of long texts that differ little": (parquet_of_differences, "MB of text"),
     "deep JSON": (
         lambda: JSON_ROW + b'{"a":' * 1_000_000 + b"1" + b"}" * 1_000_000 + b"\n" + JSON_ROW,
         "1 too_long",

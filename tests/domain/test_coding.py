@@ -4,14 +4,14 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from swerve.domain.coding import Coder, Secret, hashes
-from swerve.domain.fields import Texts, fields_of, holds, marks_of, row_bounds, until
+from swerve.domain.fields import PADDING, Texts, fields_of, holds, marks_of, row_bounds, until
 
 ASCII = st.text(st.sampled_from('ab"'), max_size=30)
 
 
 def texts_of(texts: list[str]) -> Texts:
-    data = "".join(f"{text}\n" for text in texts).encode() + bytes(8)
-    marks = np.append(-1, marks_of(data, ord("\n")))
+    data = "".join(f"{text}\n" for text in texts).encode() + bytes(PADDING)
+    marks, _ = marks_of(data, ord("\n"))
     return fields_of(data, row_bounds(marks, 1), [0])[0]
 
 
@@ -80,7 +80,9 @@ def test_places_are_searched_as_bytes_are(texts: list[str], sought: str) -> None
 
 def test_texts_with_newlines_are_read_like_others() -> None:
     data = "añb\nc".encode()
-    texts = Texts(data + bytes(8), np.array([0, 4, 1]), np.array([4, 2, 0]))
+    texts = Texts(
+        data + bytes(PADDING), np.array([0, 4, 1], np.int32), np.array([4, 2, 0], np.int32)
+    )
     assert list(texts) == ["añb", "\nc", ""]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from swerve.domain.fields import PADDING
 from swerve.domain.flat_json import FlatReader
 
 KEYS = ["user_id", "timestamp", "value", "other"]
@@ -20,7 +21,7 @@ NESTED = st.fixed_dictionaries({"user_id": TEXT, "items": st.lists(RECORD, max_s
 
 
 def read(lines: list[str]) -> tuple[dict[int, dict[str, str]], list[int]]:
-    data = "".join(f"{line}\n" for line in lines).encode() + bytes(8)
+    data = "".join(f"{line}\n" for line in lines).encode() + bytes(PADDING)
     found, left = FlatReader(["user_id"]).read(data)
     records = {}
     for flat in found:

@@ -23,7 +23,7 @@ from swerve.adapters.json_stream import as_lines
 from swerve.adapters.parse import Parser, connect
 from swerve.adapters.split import PIECE_BYTES, split_lines
 from swerve.check import CheckDeps, check
-from swerve.domain.fields import WORD
+from swerve.domain.fields import PADDING
 from swerve.domain.file import FileToRead, Refused, Shape
 from swerve.domain.rows import CODED, Parsed
 from swerve.settings import Settings
@@ -185,13 +185,13 @@ def _cut(data: bytes, enough: int, delimiter: str, columns: int) -> tuple[Any, .
         for reason, numbers in piece.bad.items():
             bad.setdefault(reason, []).extend(numbers.tolist())
         if piece.bounds is None and not delimiter:  # a record is a line, whether marked or not
-            lines = piece.data[:-WORD].split(b"\n")[:-1]
+            lines = piece.data[:-PADDING].split(b"\n")[:-1]
             records += zip(piece.numbers.tolist(), lines, strict=True)
         elif piece.bounds is None:
             others += piece.numbers.tolist()
             text += piece.data
         else:
-            starts, ends = piece.bounds[:, 0] + 1, piece.bounds[:, -1]
+            starts, ends = piece.bounds[0] + 1, piece.bounds[-1]
             spans = zip(piece.numbers.tolist(), starts.tolist(), ends.tolist(), strict=True)
             records += [(number, piece.data[first:last]) for number, first, last in spans]
     return records, others, text, {reason: sorted(bad[reason]) for reason in sorted(bad)}

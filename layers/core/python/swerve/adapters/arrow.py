@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import numpy as np
 
-from swerve.domain.fields import WORD, Texts
+from swerve.domain.fields import PADDING, Texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    _Part = tuple[bytes, NDArray[np.int64], NDArray[np.int64]]  # data, start, size
+    _Part = tuple[bytes, NDArray[np.int32], NDArray[np.int32]]  # data, start, size
 
 # A dictionary makes gigabytes of text of a small Parquet file.
 MOST_TEXT_BYTES = 300_000_000
@@ -84,15 +84,16 @@ _pointer_in.argtypes = [ctypes.py_object, ctypes.c_char_p]
 def columns_of(
     relation: duckdb.DuckDBPyRelation,
 ) -> tuple[dict[str, Texts], dict[str, NDArray[np.int64]]]:
-    """Run a query and return its columns: VARCHAR as texts, empty for NULL; BIGINT as numbers.
+    """Run a query and return its columns: VARCHAR as texts, empty for NULL; integers as numbers.
 
+    They are BIGINT, or UBIGINT with the same bits.
     Raises duckdb.Error where it fails, TooMuchText beyond `MOST_TEXT_BYTES`.
     """
     capsule = relation.__arrow_c_stream__()
     stream = _Stream.from_address(_pointer_in(capsule, b"arrow_array_stream"))
     formats = _formats(stream)
     texts: dict[str, list[_Part]] = {name: [] for name, kind in formats if kind == "u"}
-    numbers: dict[str, list[NDArray[np.int64]]] = {n: [] for n, kind in formats if kind == "l"}
+    numbers: dict[str, list[NDArray[np.int64]]] = {n: [] for n, kind in formats if kind in "lL"}
     size = 0
     for array in _batches(stream):
         for place, (name, _) in enumerate(formats):
@@ -144,7 +145,7 @@ def _check(stream: _Stream, code: int) -> None:
 def _texts(column: _Array, offset: int) -> _Part:
     """Bytes of a column of texts, and where in them each lies."""
     first, rows = column.offset + offset, column.length
-    bounds = _buffer(column, 1, np.int32, first + rows + 1)[first:].astype(np.int64)
+    bounds = _buffer(column, 1, np.int32, first + rows + 1)[first:]
     size = np.diff(bounds)
     if column.null_count and column.buffers[0]:
         valid = _buffer(column, 0, np.uint8, -(-(first + rows) // 8))
@@ -167,10 +168,10 @@ def _buffer(column: _Array, place: int, kind: type[np.generic], size: int) -> ND
 
 
 def _joined(parts: list[_Part]) -> Texts:
-    data = b"".join([*(data for data, _, _ in parts), bytes(WORD)])
+    data = b"".join([*(data for data, _, _ in parts), bytes(PADDING)])
     before = np.cumsum([0, *(len(data) for data, _, _ in parts)]).tolist()
     starts = [start + base for (_, start, _), base in zip(parts, before, strict=False)]
-    none = np.empty(0, np.int64)
+    none = np.empty(0, np.int32)
     return Texts(
         data, np.concatenate([none, *starts]), np.concatenate([none, *(size for *_, size in parts)])
     )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from swerve.domain.file import Compression
 
-CHUNK_BYTES = 4 << 20
+CHUNK_BYTES = 2 << 20
 _GZIP_ERROR = cast("type[Exception]", isal_zlib.error)  # its stub calls it an instance
 _READ_BYTES = 1 << 18
 _GZIP = b"\x1f\x8b"

@@ -1,7 +1,7 @@
 """Reads a file piece by piece: plain lines where they lie, all else by way of DuckDB.
 
 DuckDB finds the fields of records of any shape, and knows what times and numbers of unusual
-spelling mean; numpy reads plain lines (ADR 13), and the columns that DuckDB found (ADR 14).
+spelling mean; numpy reads plain lines (ADR 13), and the columns that DuckDB found (ADR 14, 16).
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from swerve.adapters import sql
 from swerve.adapters.arrow import MOST_TEXT_BYTES, TooMuchText, columns_of
 from swerve.adapters.inflate import inflated
 from swerve.adapters.json_stream import as_lines
+from swerve.adapters.parquet import ParquetFile
 from swerve.adapters.split import PIECE_BYTES, PLAIN_BYTES, Piece, split_lines
-from swerve.domain.fields import WORD, Texts, fields_of
+from swerve.domain.fields import PADDING, Coded, Texts, fields_of
 from swerve.domain.file import MAX_RECORD_BYTES, Refused
 from swerve.domain.flat_json import FlatReader
 from swerve.domain.manifest import RowReason
@@ -26,18 +27,15 @@ from swerve.domain.reading import Fields, Reader
 from swerve.domain.rows import CODED, Parsed, Rejected, Rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from swerve.domain.file import FileToRead, Shape
-    from swerve.domain.source import Lookup
+    from swerve.domain.source import Lookup, Role
 
-MAX_ROWS = 100_000_000
 _MEMORY_LIMIT = "400MB"
-_PARQUET_ROWS = 122_880  # a row group of DuckDB's own files
-_LEAST_ROWS = 128  # of Parquet at once
 _BLOCK_ROWS = 1 << 16
 _QUOTED = re.compile(r"([\"'`]).*?\1|\{.*\}|\d{4,}")
 _SHOWN_TEXT = 200
@@ -123,7 +121,7 @@ class Parser:
             else:
                 yield self._plain(piece, piece.bounds, plain)
 
-    def _plain(self, piece: Piece, bounds: NDArray[np.int64], columns: sql.PlainColumns) -> Parsed:
+    def _plain(self, piece: Piece, bounds: NDArray[np.int32], columns: sql.PlainColumns) -> Parsed:
         """Read fields where they lie; DuckDB would take most of the time."""
         found = fields_of(piece.data, bounds, columns.places)
         texts = {
@@ -140,7 +138,7 @@ class Parser:
             return
         found, left = self._flat.read(piece.data, piece.bounds)
         for flat in found:
-            nothing = np.zeros(flat.lines.size, np.int64)
+            nothing = np.zeros(flat.lines.size, np.int32)
             none = Texts(piece.data, nothing, nothing)
             texts = {
                 role: reduce(Texts.otherwise, [flat.texts.get(name, none) for name in names])
@@ -159,49 +157,72 @@ class Parser:
             yield Parsed(Rows.empty(), {}, rejected, {})
             return
         path = self._folder / "piece"
-        data = memoryview(piece.data)[:-WORD]
+        data = memoryview(piece.data)[:-PADDING]
         # DuckDB takes one mark away at the start of a file; it must not be a field's own.
         path.write_bytes(_BOM * (data[: len(_BOM)] == _BOM) + data)
         if columns.format == "csv":
             scan = sql.scan_csv(str(path), len(columns.names), self._file.shape.delimiter)
         else:
             scan = sql.scan_json(str(path))
-        yield from self._parsed(scan, columns, piece.numbers, rejected)
-
-    def _parsed(
-        self, scan: str, columns: sql.Columns, numbers: NDArray[np.int64], rejected: Rejected
-    ) -> Iterator[Parsed]:
-        """Let DuckDB find the fields of records of any shape."""
-        query = sql.fields_query(scan, columns, self._file.source, lookup=self._has_lookup)
-        try:
-            texts, counts = columns_of(self._connection.sql(sql.selected(query)))
-        except TooMuchText as wrong:
-            raise Refused(
-                "too_large",
-                f"{numbers.size:,} of its rows hold more than "
-                f"{MOST_TEXT_BYTES // 1_000_000:,} MB of text.",
-                "Export shorter fields, or map other fields in an adapter of your own.",
-            ) from wrong
+        query = self._query(scan, columns)
+        texts, counts = self._found(query, piece.numbers.size)
+        numbers = piece.numbers
         if columns.format == "csv":
             ragged = self._ragged()
             rejected.add(RowReason.RAGGED, numbers[ragged])
             numbers = np.delete(numbers, ragged)
+        yield from self._fields(query, texts, counts, numbers, rejected)
+
+    def _query(
+        self, scan: str, columns: sql.Columns, hashed: dict[Role, str] | None = None
+    ) -> sql.FieldsQuery:
+        lookup = self._has_lookup
+        return sql.fields_query(scan, columns, self._file.source, lookup=lookup, hashed=hashed)
+
+    def _found(
+        self, query: sql.FieldsQuery, rows: int
+    ) -> tuple[dict[str, Texts], dict[str, NDArray[np.int64]]]:
+        """Let DuckDB find the fields of records of any shape."""
+        try:
+            return columns_of(self._connection.sql(sql.selected(query)))
+        except TooMuchText as wrong:
+            raise Refused(
+                "too_large",
+                f"{rows:,} of its rows hold more than {MOST_TEXT_BYTES // 1_000_000:,} MB of text.",
+                "Export shorter fields, or map other fields in an adapter of your own.",
+            ) from wrong
+
+    def _fields(
+        self,
+        query: sql.FieldsQuery,
+        texts: Mapping[str, Texts],
+        counts: Mapping[str, NDArray[np.int64]],
+        numbers: NDArray[np.int64],
+        rejected: Rejected,
+        coded: Mapping[str, Coded] | None = None,
+    ) -> Iterator[Parsed]:
+        """Read what DuckDB found in the records of these numbers."""
         record = counts["number"]
-        too_long = _sizes(texts) > MAX_RECORD_BYTES  # of a text they never get here
-        if too_long.any():
-            rejected.add(RowReason.TOO_LONG, numbers[record[too_long] - 1])
-            texts = {name: some.take(~too_long) for name, some in texts.items()}
         read = int(record.max(initial=0))
         if read < numbers.size:  # what the parser was silent about is still an input row
             rejected.add(RowReason.NOT_A_RECORD, numbers[read:])
         if query.exploded:
             rejected.count(RowReason.TOO_LONG, int(counts["excess"].sum()))
-        number = numbers[record[~too_long] - 1]
+        number = numbers[record - 1]
+        found: dict[str, Texts | Coded] = {**texts, **(coded or {})}
+        columns = {role: found[role] for role in query.roles}
+        ids = [texts[f"id{place}"] for place in range(query.ids)]
+        too_long = _too_long([*columns.values(), *ids])
+        if too_long is not None:
+            rejected.add(RowReason.TOO_LONG, number[too_long])
+            columns = {role: some.take(~too_long) for role, some in columns.items()}
+            ids = [some.take(~too_long) for some in ids]
+            number = number[~too_long]
         for first in range(0, max(number.size, 1), _BLOCK_ROWS):  # few enough for the cache
             block = slice(first, first + _BLOCK_ROWS)
             fields = Fields(
-                {role: texts[role].take(block) for role in query.roles},
-                [texts[f"id{place}"].take(block) for place in range(query.ids)],
+                {role: some.take(block) for role, some in columns.items()},
+                [some.take(block) for some in ids],
                 number[block],
             )
             yield self._reader.parsed(fields, Rejected() if first else rejected)
@@ -220,59 +241,21 @@ class Parser:
         self._run("DELETE FROM reject_scans")
 
     def _parquet(self) -> Iterator[Parsed]:
-        path = str(self._file.path)
-        described = self._run(f"DESCRIBE {sql.scan_parquet(path, 0, 0)}").fetchall()
-        names, types = (tuple(column) for column in list(zip(*described, strict=True))[:2])
-        rows = self._check_size(path)
-        at_once = self._rows_at_once(path, dict(zip(names, types, strict=True)))
-        for first in range(0, rows, at_once):
-            last = min(rows, first + at_once)
-            scan = sql.scan_parquet(path, first, last)
+        path, source = str(self._file.path), self._file.source
+        used = {field.casefold() for field in source.paths}
+        file = ParquetFile(self._connection, path, used, self._file.limit_bytes)
+        dictionaries = {} if self._has_lookup else file.dictionaries(source)
+        hashed = {role: dictionary.name for role, dictionary in dictionaries.items()}
+        at_once = file.rows_at_once
+        for first in range(0, file.rows, at_once):
+            last = min(file.rows, first + at_once)
+            query = self._query(sql.scan_parquet(path, first, last), file.columns, hashed)
             numbers = np.arange(first + 1, last + 1)
-            yield from self._parsed(scan, sql.Columns("parquet", names, types), numbers, Rejected())
-
-    def _check_size(self, path: str) -> int:
-        rows, size = self._run(
-            "SELECT (SELECT coalesce(sum(num_rows), 0)::BIGINT"
-            f" FROM parquet_file_metadata({sql.literal(path)})),"
-            " (SELECT coalesce(sum(total_uncompressed_size), 0)::BIGINT"
-            f" FROM parquet_metadata({sql.literal(path)}))"
-        ).fetchall()[0]
-        if size > self._file.limit_bytes or rows > MAX_ROWS:
-            raise Refused(
-                "too_large",
-                f"The file holds {rows:,} rows and {size // 1_000_000:,} MB uncompressed.",
-                "Split the file, or raise MaxObjectMB.",
-            )
-        return int(rows)
-
-    def _rows_at_once(self, path: str, types: dict[str, str]) -> int:
-        """Rows whose text fits into memory: a dictionary makes gigabytes of a small file."""
-        used = {field.casefold() for field in self._file.source.paths}
-        columns = [name for name in types if types[name] == "VARCHAR" and name.casefold() in used]
-        # Texts outside of dictionaries are no longer than the file says.
-        dictionaries = self._dictionaries(path)
-        columns = [name for name in columns if name in dictionaries]
-        if not columns:
-            return _PARQUET_ROWS
-        size, longest = self._run(sql.text_bytes(path, columns)).fetchall()[0]
-        if size > self._file.limit_bytes:
-            raise Refused(
-                "too_large",
-                f"Its rows hold {size // 1_000_000:,} MB of text.",
-                "Export shorter fields, map other fields in an adapter, or split the file.",
-            )
-        return min(max(MOST_TEXT_BYTES // max(int(longest), 1), _LEAST_ROWS), _PARQUET_ROWS)
-
-    def _dictionaries(self, path: str) -> set[str]:
-        """Columns that have dictionaries."""
-        return {
-            name
-            for (name,) in self._run(
-                "SELECT DISTINCT path_in_schema"
-                f" FROM parquet_metadata({sql.literal(path)}) WHERE encodings LIKE '%DICT%'"
-            ).fetchall()
-        }
+            texts, counts = self._found(query, numbers.size)
+            coded: dict[str, Coded] = {
+                role: dictionary.column(counts[role]) for role, dictionary in dictionaries.items()
+            }
+            yield from self._fields(query, texts, counts, numbers, Rejected(), coded)
 
     def _load_lookup(self, rule: Lookup, path: Path, shape: Shape) -> None:
         scan, columns = self._scan_lookup(path, shape)
@@ -330,9 +313,11 @@ def _rejected(piece: Piece) -> Rejected:
     return rejected
 
 
-def _sizes(texts: dict[str, Texts]) -> NDArray[np.int64]:
-    """Bytes of all texts of each row."""
-    return np.asarray(sum(some.size for some in texts.values()), np.int64)
+def _too_long(columns: Sequence[Texts | Coded]) -> NDArray[np.bool_] | None:
+    """Rows whose texts are longer together than a text's parser lets through; None for none."""
+    if sum(some.longest for some in columns) <= MAX_RECORD_BYTES:
+        return None
+    return np.asarray(sum(some.size for some in columns) > MAX_RECORD_BYTES)
 
 
 def connect(folder: Path) -> duckdb.DuckDBPyConnection:

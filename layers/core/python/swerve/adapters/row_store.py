@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MEMORY_ROWS = 6_000_000  # 38 bytes each
-_GROUP_ROWS = 100_000  # fewer are not worth a group: numpy's calls would take the time
+_GROUP_ROWS = 50_000  # fewer are not worth a group: numpy's calls would take the time
 _MOST_GROUP_ROWS = 1_500_000
 _PARTITION_BITS = 6
 _PARTITIONS = 1 << _PARTITION_BITS

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swerve.domain.fields import WORD, marks_of, row_bounds
+from swerve.domain.fields import PADDING, marks_of, row_bounds
 from swerve.domain.file import MAX_RECORD_BYTES
 from swerve.domain.manifest import RowReason
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-PLAIN_BYTES = 4 << 20  # of fields that numpy reads: small enough for the cache
+PLAIN_BYTES = 2 << 20  # of fields that numpy reads: small enough for the cache
 PIECE_BYTES = 8 << 20  # of records for the parser: large enough to hide what a query costs
 _MAX_EMBEDDED = 100  # physical lines of one quoted record
 _MAX_DEPTH = 1000
@@ -33,7 +33,7 @@ _DENSE_BYTES = 2 << 20
 _SAMPLE_BYTES = 1 << 16
 _FEW = 100
 _RARE = 1000
-_PADDING = b"\x7f" * WORD  # neither a delimiter nor a quote, and good UTF-8
+_AFTER = b"\x7f" * PADDING  # neither a delimiter nor a quote, and good UTF-8
 _NEWLINE, _QUOTE = b'\n"'
 _BOM = b"\xef\xbb\xbf"
 
@@ -46,12 +46,12 @@ class Piece:
     ----------
     data : bytes
         One record a line, no blank lines (quoted CSV fields may hold newlines); with `bounds`,
-        any text. In both cases `WORD` bytes follow that mean nothing.
+        any text. In both cases `PADDING` bytes follow that mean nothing.
     numbers : int64[records]
         Numbers of the records in the file, from 1, the header not counted.
     bad : mapping of RowReason to int64[...]
         Numbers of records that were taken out.
-    bounds : int64[records, columns + 1], optional
+    bounds : int32[columns + 1, records], optional
         Of plain records of CSV, which have the right number of fields and no quote: the byte before
         the first field, then the bytes after each field. Of JSON, where nothing was taken out: the
         byte before each line, and its end.
@@ -60,26 +60,25 @@ class Piece:
     data: bytes
     numbers: NDArray[np.int64]
     bad: Mapping[RowReason, NDArray[np.int64]]
-    bounds: NDArray[np.int64] | None = None
+    bounds: NDArray[np.int32] | None = None
 
     def chosen(self, records: NDArray[np.bool_]) -> bytes:
         """Return some records of a piece that holds one a line."""
         if records.all() or not records.any():
-            return self.data if records.any() else _PADDING
-        lines = np.array(self.data[:-WORD].splitlines(keepends=True), object)
-        return b"".join([*lines[records], _PADDING])
+            return self.data if records.any() else _AFTER
+        lines = np.array(self.data[:-PADDING].splitlines(keepends=True), object)
+        return b"".join([*lines[records], _AFTER])
 
     def copied(self) -> Piece:
         """Return the records of a piece with bounds, one a line."""
         if self.bounds is None:
             return self
-        size = self.bounds[:, -1] - self.bounds[:, 0]
         steps = np.zeros(len(self.data) + 1, np.int8)
-        steps[self.bounds[:, 0] + 1] += 1
-        steps[self.bounds[:, -1] + 1] -= 1
+        steps[self.bounds[0] + 1] += 1
+        steps[self.bounds[-1] + 1] -= 1
         keep = np.cumsum(steps[:-1], dtype=np.int8) > 0
-        data = np.frombuffer(self.data, np.uint8)[keep].tobytes() if size.size else b""
-        return Piece(data + _PADDING, self.numbers, self.bad)
+        data = np.frombuffer(self.data, np.uint8)[keep].tobytes()
+        return Piece(data + _AFTER, self.numbers, self.bad)
 
 
 def split_lines(
@@ -119,14 +118,14 @@ def split_lines(
             parts.append(chunk)
             continue
         end = chunk.rfind(b"\n") + 1
-        piece, rest = cutter.cut(b"".join([*parts, memoryview(chunk)[:end], _PADDING]), final=False)
+        piece, rest = cutter.cut(b"".join([*parts, memoryview(chunk)[:end], _AFTER]), final=False)
         parts, size = [rest, chunk[end:]], len(rest) + len(chunk) - end
         yield piece
         if cutter.others_bytes > PIECE_BYTES:
             yield cutter.others()
     last = b"".join(parts)
     if last or cutter.overlong:
-        piece, _ = cutter.cut(last + b"\n" * (not last.endswith(b"\n")) + _PADDING, final=True)
+        piece, _ = cutter.cut(last + b"\n" * (not last.endswith(b"\n")) + _AFTER, final=True)
         yield piece
     if cutter.others_bytes:
         yield cutter.others()
@@ -144,7 +143,7 @@ class _Cutter:
 
     def others(self) -> Piece:
         """Return the records that are not plain, of all that was cut since the last call."""
-        data = b"".join([*(data[:-WORD] for data, _ in self._others), _PADDING])
+        data = b"".join([*(data[:-PADDING] for data, _ in self._others), _AFTER])
         numbers = np.concatenate([numbers for _, numbers in self._others])
         self._others, self.others_bytes = [], 0
         return Piece(data, numbers, {})
@@ -154,15 +153,15 @@ class _Cutter:
         end = data.rfind(b"\n") + 1
         if end == 0:  # one endless line: forget what came, remember that it came
             self.overlong = True
-            return Piece(_PADDING, np.empty(0, np.int64), {}), b""
-        rest = data[end:-WORD]
+            return Piece(_AFTER, np.empty(0, np.int64), {}), b""
+        rest = data[end:-PADDING]
         if rest:
-            data = data[:end] + _PADDING
+            data = data[:end] + _AFTER
         if self.overlong:
             data = b"!" + data
         data, marks, last = self._marks(data)
         ends = marks[last]
-        starts = np.append(0, ends[:-1] + 1)
+        starts = np.append(marks[:1] + 1, ends[:-1] + 1)
         reasons = self._reasons(data, starts, ends)
         joined = np.zeros(ends.size, bool)  # lines that continue the record before them
         quoted = joined
@@ -172,8 +171,8 @@ class _Cutter:
             quoted = count > 0
             open_at = self._join_quoted(data, starts, ends, count, reasons, joined, final=final)
             if open_at is not None:
-                rest = data[starts[open_at] : -WORD] + rest
-                data = data[: starts[open_at]] + _PADDING
+                rest = data[starts[open_at] : -PADDING] + rest
+                data = data[: starts[open_at]] + _AFTER
                 last, ends, starts = last[:open_at], ends[:open_at], starts[:open_at]
                 marks = marks[: last[-1] + 1 if open_at else 1]
                 reasons, joined, quoted = reasons[:open_at], joined[:open_at], quoted[:open_at]
@@ -204,19 +203,19 @@ class _Cutter:
             self._others.append(
                 (_lines(data, others, joined, starts, ends), numbers[others & heads])
             )
-            self.others_bytes += len(self._others[-1][0]) - WORD
+            self.others_bytes += len(self._others[-1][0]) - PADDING
         return Piece(data, numbers[plain], bad, self._bounds(marks, last, plain)), rest
 
     def _bounds(
-        self, marks: NDArray[np.int64], last: NDArray[np.int64], plain: NDArray[np.bool_]
-    ) -> NDArray[np.int64]:
+        self, marks: NDArray[np.int32], last: NDArray[np.intp], plain: NDArray[np.bool_]
+    ) -> NDArray[np.int32]:
         """Where the fields of the plain lines end."""
         if np.array_equal(last, self.columns * np.arange(1, last.size + 1)):
             bounds = row_bounds(marks, self.columns)
-            return bounds if plain.all() else bounds[plain]
-        return marks.take(last[plain][:, None] + np.arange(-self.columns, 1))
+            return bounds if plain.all() else bounds.take(np.flatnonzero(plain), axis=1)
+        return marks.take(last[plain] + np.arange(-self.columns, 1)[:, None])
 
-    def _marks(self, data: bytes) -> tuple[bytes, NDArray[np.int64], NDArray[np.int64]]:
+    def _marks(self, data: bytes) -> tuple[bytes, NDArray[np.int32], NDArray[np.intp]]:
         """Text with plain line ends; ends of fields after a -1; where among them lines end."""
         if b"\r" in data:
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b" ")
@@ -227,15 +226,11 @@ class _Cutter:
             marks, last = self._found_marks(data)
         return data, marks, last
 
-    def _found_marks(self, data: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        if not self.delimiter:
-            ends = np.flatnonzero(np.frombuffer(data, np.uint8) == _NEWLINE)
-            return np.append(-1, ends), np.arange(1, ends.size + 1)
-        marks = np.append(-1, marks_of(data, ord(self.delimiter)))
-        return marks, np.flatnonzero(np.frombuffer(data, np.uint8)[marks[1:]] == _NEWLINE) + 1
+    def _found_marks(self, data: bytes) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
+        return marks_of(data, ord(self.delimiter) if self.delimiter else _NEWLINE)
 
     def _reasons(
-        self, data: bytes, starts: NDArray[np.int64], ends: NDArray[np.int64]
+        self, data: bytes, starts: NDArray[np.int32], ends: NDArray[np.int32]
     ) -> NDArray[np.uint8]:
         reasons = np.zeros(ends.size, np.uint8)
         lengths = ends - starts
@@ -258,8 +253,8 @@ class _Cutter:
     def _join_quoted(
         self,
         data: bytes,
-        starts: NDArray[np.int64],
-        ends: NDArray[np.int64],
+        starts: NDArray[np.int32],
+        ends: NDArray[np.int32],
         quotes: NDArray[np.int64],
         reasons: NDArray[np.uint8],
         joined: NDArray[np.bool_],
@@ -341,8 +336,8 @@ def _lines(
     data: bytes,
     chosen: NDArray[np.bool_],
     joined: NDArray[np.bool_],
-    starts: NDArray[np.int64],
-    ends: NDArray[np.int64],
+    starts: NDArray[np.int32],
+    ends: NDArray[np.int32],
 ) -> bytes:
     """Copy the chosen records, and pad; a joined line shares the fate of its record."""
     if joined.any():
@@ -351,6 +346,6 @@ def _lines(
         return data
     if np.count_nonzero(chosen) * _FEW < chosen.size:
         bounds = zip(starts[chosen].tolist(), ends[chosen].tolist(), strict=True)
-        return b"".join([*(data[first : last + 1] for first, last in bounds), _PADDING])
+        return b"".join([*(data[first : last + 1] for first, last in bounds), _AFTER])
     keep = np.repeat(chosen, ends - starts + 1)
-    return np.frombuffer(data, np.uint8)[:-WORD][keep].tobytes() + _PADDING
+    return np.frombuffer(data, np.uint8)[:-PADDING][keep].tobytes() + _AFTER

@@ -10,7 +10,7 @@ from swerve.domain.source import LINE, Alternative, Explode, Lookup, Role, Sourc
 from swerve.domain.times import EARLIEST_MS, LATEST_MS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping
 
 MAX_LINES = 1000  # order lines of one record
 _NESTED = ("STRUCT", "MAP", "JSON")
@@ -59,12 +59,15 @@ class FieldsQuery:
         Columns with the parts of the event id.
     exploded : bool
         There are order lines: a column `excess`.
+    hashed : collection of Role
+        That are told by hashes of their texts.
     """
 
     sql: str
     roles: tuple[Role, ...]
     ids: int
     exploded: bool
+    hashed: Collection[Role]
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -100,14 +103,6 @@ def scan_parquet(path: str, first: int, last: int) -> str:
     )
 
 
-def text_bytes(path: str, columns: Sequence[str]) -> str:
-    """Bytes of all texts of some columns, and at most in one row."""
-    lengths = [f"strlen({_quoted(name)})" for name in columns]
-    total = " + ".join(f"coalesce(sum({one}), 0)::HUGEINT" for one in lengths)
-    longest = " + ".join(f"coalesce(max({one}), 0)" for one in lengths)
-    return f"SELECT {total}, {longest} FROM read_parquet({literal(path)})"
-
-
 def literal(text: str) -> str:
     """A text as SQL."""
     return "'" + text.replace("'", "''") + "'"
@@ -123,8 +118,10 @@ def time_ms_of(text: str, unit: str) -> str:
 
 
 def selected(query: FieldsQuery) -> str:
-    """SQL that gives what is counted as numbers, and all else as text."""
-    kinds = {name: "BIGINT" if name in _COUNTED else "VARCHAR" for name in query.columns}
+    """SQL that gives what is counted or hashed as numbers, and all else as text."""
+    kinds = dict.fromkeys(query.columns, "VARCHAR")
+    kinds |= {name: "BIGINT" for name in kinds if name in _COUNTED}
+    kinds |= dict.fromkeys(query.hashed, "UBIGINT")
     columns = [f'"{name}"::{kind} AS "{name}"' for name, kind in kinds.items()]
     return f"SELECT {', '.join(columns)} FROM ({query.sql})"
 
@@ -150,7 +147,14 @@ def _listed(texts: str) -> str:
     return f"SELECT unnest(string_split({texts}, {literal(SEPARATOR)})) AS text"
 
 
-def fields_query(scan: str, columns: Columns, source: Source, *, lookup: bool) -> FieldsQuery:
+def fields_query(
+    scan: str,
+    columns: Columns,
+    source: Source,
+    *,
+    lookup: bool,
+    hashed: Mapping[Role, str] | None = None,
+) -> FieldsQuery:
     """Build the query.
 
     Parameters
@@ -161,11 +165,15 @@ def fields_query(scan: str, columns: Columns, source: Source, *, lookup: bool) -
         What `scan` gives.
     lookup : bool
         There is a table `lookup(key, since_ms, category)` to join.
+    hashed : mapping of Role to str, optional
+        Columns of which the hash is wanted.
     """
-    fields = _Fields(columns)
+    hashed = hashed or {}
+    fields = Fields(columns)
     lists = [text for rule in source.explode if (text := fields.lines(rule))]
     fields.exploded = bool(lists)
     texts = {role: text for role in Role if (text := fields.role(source, role))}
+    texts |= {role: f"hash({quoted(name)})" for role, name in hashed.items()}
     parts = [fields.path(path) for path in source.event_id]
     ids = [part for part in parts if part]
     if len(ids) < len(parts):
@@ -191,10 +199,10 @@ def fields_query(scan: str, columns: Columns, source: Source, *, lookup: bool) -
             f" FROM ({table}) t {join} lookup ON t.item = lookup.key{since}"
         )
         roles = tuple(role for role in Role if role in {*roles, Role.CATEGORY})
-    return FieldsQuery(table, roles, len(ids), exploded=bool(lists))
+    return FieldsQuery(table, roles, len(ids), exploded=bool(lists), hashed=hashed)
 
 
-class _Fields:
+class Fields:
     """SQL for the text at a path of a record or an order line."""
 
     def __init__(self, columns: Columns) -> None:
@@ -227,7 +235,7 @@ class _Fields:
             return f"nullif(json_extract_string({self._as_json(position)}, {_json_path(rest)}), '')"
         if self.columns.format == "csv":
             return f"nullif(c{position}, '')"
-        return f"nullif(CAST({_quoted(self.columns.names[position])} AS VARCHAR), '')"
+        return f"nullif(CAST({quoted(self.columns.names[position])} AS VARCHAR), '')"
 
     def lines(self, rule: Explode) -> str | None:
         """SQL for the list of JSON lines that a rule names."""
@@ -269,7 +277,7 @@ class _Fields:
     def _as_json(self, position: int) -> str:
         if self.columns.format == "csv":
             return f"CASE WHEN json_valid(c{position}) THEN c{position}::JSON END"
-        name = _quoted(self.columns.names[position])
+        name = quoted(self.columns.names[position])
         kind = self.columns.types[position]
         if kind.startswith(_NESTED) or kind.endswith("]"):
             return f"to_json({name})"
@@ -364,13 +372,14 @@ def _json_path(path: str, suffix: str = "") -> str:
     return literal(f"${''.join(steps)}{suffix}")
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """A name as SQL."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def lookup_query(scan: str, columns: Columns, rule: Lookup, unit: str) -> str:
     """SQL for `lookup(key, since_ms, category)`: the first version of a key holds since ever."""
-    fields = _Fields(columns)
+    fields = Fields(columns)
     key, category = fields.path(rule.key), fields.path(rule.category)
     where = f"WHERE {fields.path(rule.where)} = {literal(rule.equals)}" if rule.where else ""
     since = f"{time_ms_of('since', unit)}" if rule.since else "NULL::BIGINT"

@@ -135,8 +135,9 @@ def _order(major: NDArray[np.uint64], minor: NDArray[np.uint64]) -> NDArray[np.i
     """
     if not major.size:
         return np.empty(0, np.intp)
-    if not (minor % np.uint64(1000)).any():
-        minor = minor // np.uint64(1000)
+    thousands = minor // np.uint64(1000)
+    if np.array_equal(thousands * np.uint64(1000), minor):
+        minor = thousands
     high = major >> _RANK_BITS
     low = major & _RANK
     widths = [int(part.max()).bit_length() for part in (high, low, minor)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
@@ -23,7 +24,7 @@ class Secret:
     """Random factors of one process for `hashes`: nobody can make texts that collide."""
 
     def __init__(self) -> None:
-        odd = np.frombuffer(np.random.default_rng().bytes(24), np.uint64) | np.uint64(1)
+        odd = np.frombuffer(os.urandom(24), np.uint64) | np.uint64(1)
         self.size, self.word, self.step = odd
 
 
@@ -72,14 +73,15 @@ class Coder:
         if missed.size:
             slot[missed] = self._settled(hashed[missed], slot[missed])
             fresh = missed[self._name_new(slot[missed])]
-        codes = self._codes[slot]
-        codes *= hashed != 0
+        codes = self._codes.take(slot)
+        if self._keys[0]:  # where 0 is looked up
+            codes[hashed == 0] = 0
         return codes, fresh
 
     def _look_up(self, hashed: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
         """First slot of each hash, and the rows that are not found there."""
-        slot = (hashed >> self._shift).astype(np.int64)
-        missed = np.flatnonzero(self._keys[slot] != hashed)
+        slot = (hashed >> self._shift).view(np.int64)
+        missed = np.flatnonzero(self._keys.take(slot) != hashed)
         return slot, missed[hashed[missed] != 0]
 
     def _settled(self, hashed: NDArray[np.uint64], slot: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -88,10 +89,11 @@ def _reordered(events: Events, changed: NDArray[np.bool_]) -> Events:
     rows = np.flatnonzero(touched[run])
     some = events.take(rows[np.lexsort((events.key[rows], run[rows]))])
     columns = {}
-    for name in COLUMN_TYPES:  # few rows move: to copy all is quicker than to take all anew
+    for name in COLUMN_TYPES.keys() - {"user", "time_ms"}:  # which are the same in a run
+        # Few rows move: to copy all is quicker than to take all anew.
         columns[name] = getattr(events, name).copy()
         columns[name][rows] = getattr(some, name)
-    return Events(**columns)
+    return replace(events, **columns)
 
 
 def _conflicting(events: Events) -> NDArray[np.intp]:

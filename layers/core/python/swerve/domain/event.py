@@ -105,14 +105,26 @@ def content_hash(events: Events) -> NDArray[np.uint64]:
     Multiply-add of columns that are hashes themselves, then the finaliser of SplitMix64
     (Steele, Lea and Flood 2014). A key must outlive a rotation of pseudonyms.
     """
-    value = events.value.view(np.uint32) | (np.isnan(events.value) * np.uint32(0xFFFFFFFF))
-    hashed = _mixed(
-        events.item * _ODD[0]
-        + events.category * _ODD[1]
-        + events.campaign * _ODD[2]
-        + events.behaviour.astype(np.uint64) * _ODD[3]
-    )
-    hashed += events.time_ms.view(np.uint64) * _ODD[4] + value.astype(np.uint64) * _ODD[5]
+    names = (events.category, events.item, events.campaign)
+    return content_hash_of(events.time_ms, events.behaviour, names, events.value)
+
+
+def content_hash_of(
+    time_ms: NDArray[np.int64],
+    behaviour: NDArray[np.uint8],
+    names: tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]],
+    value: NDArray[np.float32],
+) -> NDArray[np.uint64]:
+    """As `content_hash`, of columns; `names` are category, item and campaign."""
+    category, item, campaign = names
+    hashed = behaviour.astype(np.uint64)
+    hashed *= _ODD[3]
+    for name, odd in ((item, _ODD[0]), (category, _ODD[1]), (campaign, _ODD[2])):
+        hashed += name * odd
+    hashed = _mixed(hashed)
+    hashed += time_ms.view(np.uint64) * _ODD[4]
+    bits = value.view(np.uint32) | (np.isnan(value) * np.uint32(0xFFFFFFFF))
+    hashed += bits.astype(np.uint64) * _ODD[5]
     return np.maximum(_mixed(hashed), np.uint64(1))
 
 
@@ -136,9 +148,12 @@ _ODD = np.array(
 
 
 def _mixed(hashed: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    hashed = (hashed ^ (hashed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    hashed = (hashed ^ (hashed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return hashed ^ (hashed >> np.uint64(31))
+    mixed = hashed ^ (hashed >> np.uint64(30))
+    mixed *= np.uint64(0xBF58476D1CE4E5B9)
+    mixed ^= mixed >> np.uint64(27)
+    mixed *= np.uint64(0x94D049BB133111EB)
+    mixed ^= mixed >> np.uint64(31)
+    return mixed
 
 
 def with_key(events: Events, key: NDArray[np.uint64]) -> Events:

@@ -1,6 +1,6 @@
 """Texts by their place in a buffer: hashed, compared and read as numbers without Python objects.
 
-Eight bytes of every text are fetched at once, so a step costs a few nanoseconds a row.
+Up to 24 bytes of every text are fetched at once, so a step costs a few nanoseconds a row.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WORD = 8
+_AT_ONCE = 3  # words: to fetch three takes as long as to fetch one
+PADDING = _AT_ONCE * WORD
+_BLOCK_BYTES = 1 << 17  # stays in the cache
 _MASKS = np.array([(1 << 8 * size) - 1 for size in range(WORD + 1)], np.uint64)
 _NEWLINE = 10
 _EVERY = 0x0101010101010101
@@ -29,21 +32,22 @@ class Texts:
     Attributes
     ----------
     data : bytes
-        The buffer, with eight bytes or more after the last text.
-    start, size : int64[n]
+        The buffer, with `PADDING` bytes or more after the last text.
+    start, size : int32[n]
         Where each text lies, in bytes.
     """
 
     data: bytes
-    start: NDArray[np.int64]
-    size: NDArray[np.int64]
+    start: NDArray[np.int32]
+    size: NDArray[np.int32]
 
     def __len__(self) -> int:
         return int(self.start.size)
 
-    def word(self, place: int) -> NDArray[np.uint64]:
-        """Bytes [8 * place, 8 * place + 8) of each text as a little-endian number, padded by 0."""
-        return self.eight_bytes(place) & _MASKS[np.clip(self.size - WORD * place, 0, WORD)]
+    @property
+    def longest(self) -> int:
+        """Bytes of the longest."""
+        return int(self.size.max(initial=0))
 
     def equal(self, text: bytes) -> NDArray[np.bool_]:
         """Whether each is this text."""
@@ -55,22 +59,34 @@ class Texts:
         return same
 
     def eight_bytes(self, place: int) -> NDArray[np.uint64]:
-        """As `word`, but followed by what lies behind a text that is shorter."""
-        words = words_of(self.data)
-        if not place:
-            return words[self.start]
-        return words[np.minimum(self.start + WORD * place, words.size - 1)]
+        """Bytes [8 * place, 8 * place + 8) of each text as a little-endian number.
+
+        Where a text is shorter, what lies behind it follows.
+        """
+        return self.fetched(place, 1)[0]
+
+    def fetched(self, place: int, count: int) -> list[NDArray[np.uint64]]:
+        """Return `eight_bytes` of some places, three at most."""
+        size = len(self.data) - WORD * count
+        runs = np.ndarray((size + 1,), f"V{WORD * count}", self.data, strides=(1,))
+        at = np.minimum(self.start + WORD * place, size) if place else self.start
+        words = runs[at].view("<u8").reshape(-1, count)
+        return [np.ascontiguousarray(words[:, word]) for word in range(count)]
 
     def words(self) -> Iterator[tuple[NDArray[np.intp] | slice, NDArray[np.uint64]]]:
-        """Yield (rows, word) for the first, second ... word of the rows that have one."""
-        longest = int(self.size.max(initial=0))
-        for place in range(-(-longest // WORD)):
-            has = self.size > WORD * place
-            if has.all():
-                yield slice(None), self.word(place)
-            else:
-                rows = np.flatnonzero(has)
-                yield rows, self.take(rows).word(place)
+        """Yield (rows, word) for the first, second ... word of the rows that have one.
+
+        The last word of a text is padded by 0.
+        """
+        count = -(-self.longest // WORD)
+        for first in range(0, count, _AT_ONCE):
+            chosen = _all_or_some(self.size > WORD * first)
+            some = self.take(chosen)
+            for place, word in enumerate(some.fetched(first, min(_AT_ONCE, count - first)), first):
+                left = some.size - WORD * place
+                rows = _all_or_some(left > 0)
+                left = np.minimum(left[rows], WORD)
+                yield _within(chosen, rows), word[rows] & _MASKS.take(left)
 
     def take(self, rows: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Texts:
         """Return the chosen rows."""
@@ -108,12 +124,46 @@ class Texts:
         return iter(texts)
 
 
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """One text a row, of few that repeat.
+
+    Attributes
+    ----------
+    texts : Texts
+        Those that differ; the same object for all rows of a file.
+    place : uint32[n]
+        Of each row's text among them.
+    """
+
+    texts: Texts
+    place: NDArray[np.uint32]
+
+    @property
+    def size(self) -> NDArray[np.int32]:
+        """Bytes of each text."""
+        return self.texts.size.take(self.place)
+
+    @property
+    def longest(self) -> int:
+        """Bytes of the longest, whether a row holds it or not."""
+        return self.texts.longest
+
+    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Coded:
+        """Return the chosen rows."""
+        return Coded(self.texts, self.place[rows])
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield each text."""
+        return iter(self.texts.take(self.place.astype(np.intp)))
+
+
 def words_of(data: bytes) -> NDArray[np.uint64]:
     """Return the eight bytes from every place on, as little-endian numbers."""
     return np.ndarray((len(data) - WORD + 1,), "<u8", data, strides=(1,))
 
 
-def holds(data: bytes, at: NDArray[np.int64], text: bytes) -> NDArray[np.bool_]:
+def holds(data: bytes, at: NDArray[np.int32], text: bytes) -> NDArray[np.bool_]:
     """Whether a text stands at each place."""
     words = words_of(data)
     same = np.ones(at.size, np.bool_)
@@ -129,8 +179,8 @@ def holds(data: bytes, at: NDArray[np.int64], text: bytes) -> NDArray[np.bool_]:
 
 
 def until(
-    data: bytes, at: NDArray[np.int64], ends: NDArray[np.int64], byte: int
-) -> NDArray[np.int64]:
+    data: bytes, at: NDArray[np.int32], ends: NDArray[np.int32], byte: int
+) -> NDArray[np.int32]:
     """How many bytes lie before the next such byte; not looked for beyond `ends`."""
     words = words_of(data)
     every = np.uint64(byte * _EVERY)
@@ -150,47 +200,65 @@ def _all_or_some(chosen: NDArray[np.bool_]) -> NDArray[np.intp] | slice:
     return slice(None) if chosen.size and chosen.all() else np.flatnonzero(chosen)
 
 
-def _before(word: NDArray[np.uint64], every: np.uint64) -> NDArray[np.int64]:
+def _before(word: NDArray[np.uint64], every: np.uint64) -> NDArray[np.int32]:
     """Bytes of each word before the first that is that of `every`; 8 where none is."""
     word ^= every
     found = word - _ONES
     word ^= _ALL
     found &= word
     found &= _HIGHS  # its lowest bit is right, whatever lies above
-    size = np.bitwise_count((found - np.uint64(1)) & ~found).astype(np.int64)
+    size = np.bitwise_count((found - np.uint64(1)) & ~found).astype(np.int32)
     size >>= 3
     return size
 
 
-def fields_of(data: bytes, bounds: NDArray[np.int64], picked: Iterable[int]) -> dict[int, Texts]:
+def fields_of(data: bytes, bounds: NDArray[np.int32], picked: Iterable[int]) -> dict[int, Texts]:
     """Return columns of plain lines.
 
     Parameters
     ----------
     data : bytes
-        With eight bytes or more after the last line.
-    bounds : int64[lines, columns + 1]
+        With `PADDING` bytes or more after the last line.
+    bounds : int32[columns + 1, lines]
         The byte before the first field of each line, then the bytes after each field.
     picked : iterable of int
         The columns to return, by position.
     """
     found = {}
     for column in picked:
-        start = bounds[:, column] + 1
-        found[column] = Texts(data, start, bounds[:, column + 1] - start)
+        start = bounds[column] + np.int32(1)
+        found[column] = Texts(data, start, bounds[column + 1] - start)
     return found
 
 
-def row_bounds(marks: NDArray[np.int64], columns: int) -> NDArray[np.int64]:
+def row_bounds(marks: NDArray[np.int32], columns: int) -> NDArray[np.int32]:
     """Return the bounds of lines that are all plain; `marks` start with -1."""
-    step = marks.itemsize
-    shape = ((marks.size - 1) // columns, columns + 1)
-    return np.ndarray(shape, np.int64, marks, strides=(columns * step, step))
+    bounds = np.empty((columns + 1, (marks.size - 1) // columns), np.int32)
+    bounds[0] = marks[:-1:columns]
+    bounds[1:] = marks[1:].reshape(-1, columns).T
+    return bounds
 
 
-def marks_of(data: bytes, delimiter: int) -> NDArray[np.int64]:
-    """Return the places of all delimiters and newlines."""
+def marks_of(data: bytes, delimiter: int) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
+    """Return -1 and the places of all delimiters and newlines; which of them are newlines."""
     text = np.frombuffer(data, np.uint8)
-    marked = text == delimiter
-    marked |= text == _NEWLINE
-    return np.flatnonzero(marked)
+    marks = [np.array([-1], np.int32)]
+    ends = [np.empty(0, np.intp)]
+    seen = 1
+    for first in range(0, text.size, _BLOCK_BYTES):
+        block = text[first : first + _BLOCK_BYTES]
+        newline = block == _NEWLINE
+        marked = block == delimiter
+        marked |= newline
+        places = np.flatnonzero(marked)
+        ends.append(np.flatnonzero(newline.take(places)) + seen)
+        seen += places.size
+        marks.append((places + first).astype(np.int32))
+    return np.concatenate(marks), np.concatenate(ends)
+
+
+def _within(
+    chosen: NDArray[np.intp] | slice, rows: NDArray[np.intp] | slice
+) -> NDArray[np.intp] | slice:
+    """Return some of the chosen rows."""
+    return chosen[rows] if isinstance(chosen, np.ndarray) else rows

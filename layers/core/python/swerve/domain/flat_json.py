@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from swerve.domain.coding import Memo, Secret
-from swerve.domain.fields import WORD, Texts, holds, row_bounds, until
+from swerve.domain.fields import PADDING, Texts, holds, marks_of, row_bounds, until
 from swerve.domain.times import whole_numbers
 
 if TYPE_CHECKING:
@@ -62,21 +62,20 @@ class FlatReader:
         self._failed = 0
 
     def read(
-        self, data: bytes, bounds: NDArray[np.int64] | None = None
+        self, data: bytes, bounds: NDArray[np.int32] | None = None
     ) -> tuple[list[FlatLines], NDArray[np.bool_]]:
         """Return what was read of some lines, and which lines are left.
 
         Parameters
         ----------
         data : bytes
-            Lines, and eight bytes more.
-        bounds : int64[lines, 2], optional
+            Lines, and `PADDING` bytes more.
+        bounds : int32[2, lines], optional
             The byte before each line, and its end, where they are known.
         """
         if bounds is None:
-            newlines = np.frombuffer(data, np.uint8)[: len(data) - WORD] == _NEWLINE
-            bounds = row_bounds(np.append(-1, np.flatnonzero(newlines)), 1)
-        starts, ends = bounds[:, 0] + 1, bounds[:, 1].copy()
+            bounds = row_bounds(marks_of(data, _NEWLINE)[0], 1)
+        starts, ends = bounds[0] + np.int32(1), bounds[1]
         left = _without_escapes(data, ends)
         escaped = ~left
         teachers = left.copy()  # lines that may still show a new pattern
@@ -99,8 +98,8 @@ class FlatReader:
     def _learn(
         self,
         data: bytes,
-        starts: NDArray[np.int64],
-        ends: NDArray[np.int64],
+        starts: NDArray[np.int32],
+        ends: NDArray[np.int32],
         lines: NDArray[np.bool_],
     ) -> int | None:
         """Add the pattern of the first line that has one, and tell which it was."""
@@ -131,8 +130,8 @@ class _Pattern:
     def read(
         self,
         data: bytes,
-        starts: NDArray[np.int64],
-        ends: NDArray[np.int64],
+        starts: NDArray[np.int32],
+        ends: NDArray[np.int32],
         lines: NDArray[np.intp],
         decimals: Memo[np.bool_],
     ) -> FlatLines:
@@ -167,7 +166,8 @@ class _Pattern:
     ) -> tuple[NDArray[np.bool_], Texts]:
         """Whether a text without quotes is a value that every parser reads alike; null is none."""
         number, good = whole_numbers(text)
-        good &= (number >= 10 ** np.minimum(np.maximum(text.size - 1, 0), 17)) | (text.size == 1)
+        places = np.minimum(np.maximum(text.size - 1, 0), 17).astype(np.int64)
+        good &= (number >= 10**places) | (text.size == 1)
         null = text.equal(b"null")
         good |= null | text.equal(b"true") | text.equal(b"false")
         if key not in self.exact:
@@ -205,9 +205,9 @@ def _are_decimals(texts: list[str]) -> NDArray[np.bool_]:
     return np.array([_DECIMAL.fullmatch(text) is not None for text in texts], np.bool_)
 
 
-def _without_escapes(data: bytes, ends: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _without_escapes(data: bytes, ends: NDArray[np.int32]) -> NDArray[np.bool_]:
     """Lines without a backslash and without control characters."""
-    text = np.frombuffer(data, np.uint8)[: len(data) - WORD]
+    text = np.frombuffer(data, np.uint8)[: len(data) - PADDING]
     low = text < _SPACE
     clean = np.ones(ends.size, np.bool_)
     if _BACKSLASH in data or np.count_nonzero(low) > ends.size:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from swerve.domain.arrange import People
-from swerve.domain.event import Events, content_hash
+from swerve.domain.event import Events, content_hash_of
 from swerve.domain.kept import Kept
 from swerve.domain.manifest import DedupRule, RowReason
 from swerve.domain.names import name_keys, normalise
@@ -93,6 +93,8 @@ class _Names:
         self._events.extend(np.zeros(len(texts), np.int64))
 
     def count(self, codes: NDArray[np.uint32]) -> None:
+        if len(self.shown) == 1:
+            return  # nothing has a name
         counts = np.bincount(codes)
         self._events.column[: counts.size] += counts
 
@@ -151,16 +153,27 @@ class Normaliser:
 
     def events(self, kept: Kept) -> Events:
         """Return rows with pseudonyms and keys for their codes."""
-        # numpy takes by codes of 32 bits twice as fast as it indexes by them.
+        category, item, campaign = self._names_of(kept)
         return Events(
             user=self._user_keys.column.take(kept.user),
             key=kept.key,
             time_ms=kept.time_ms,
             behaviour=kept.behaviour,
-            category=self._names[Role.CATEGORY].keys.take(kept.category),
-            item=self._names[Role.ITEM].keys.take(kept.item),
-            campaign=self._names[Role.CAMPAIGN].keys.take(kept.campaign),
+            category=category,
+            item=item,
+            campaign=campaign,
             value=kept.value,
+        )
+
+    def _names_of(
+        self, kept: Kept
+    ) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]]:
+        """Keys of category, item and campaign of each row."""
+        # numpy takes by codes of 32 bits twice as fast as it indexes by them.
+        return (
+            self._names[Role.CATEGORY].keys.take(kept.category),
+            self._names[Role.ITEM].keys.take(kept.item),
+            self._names[Role.CAMPAIGN].keys.take(kept.campaign),
         )
 
     def names(self) -> dict[int, str]:
@@ -208,7 +221,8 @@ class Normaliser:
             by_content=by_content,
         )
         if by_content.any():
-            hashed = content_hash(self.events(kept))
+            keys = self._names_of(kept)
+            hashed = content_hash_of(time_ms, kept.behaviour, keys, kept.value)
             key = hashed if by_content.all() else np.where(by_content, hashed, kept.key)
             kept = replace(kept, key=key)
         return kept, rejected

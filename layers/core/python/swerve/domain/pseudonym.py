@@ -53,7 +53,8 @@ class UserTable:
         users = np.concatenate([part.users for part in parts])
         routing = np.concatenate([part.routing for part in parts])
         previous = np.concatenate([part.previous for part in parts])
-        order = np.lexsort((previous, users))
+        # Without previous pseudonyms, all that is known of a user is the same in every part.
+        order = np.lexsort((previous, users)) if previous.any() else np.argsort(users)
         last = np.append(users[order][1:] != users[order][:-1], True)
         rows = order[last]
         return cls(users[rows], routing[rows], previous[rows])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from swerve.domain.coding import Coder, Memo, Secret, hashes
+from swerve.domain.fields import Texts
 from swerve.domain.numbers import decimals
 from swerve.domain.rows import CODED, NO_TIME, SAMPLES, Parsed, Rejected, Rows
 from swerve.domain.siphash import identities
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from swerve.domain.fields import Texts
+    from swerve.domain.fields import Coded
 
 _SOME_DAY = "2000-01-01T00:00:00"
 _SOME_DAY_MS = 946_684_800_000
@@ -51,15 +53,15 @@ class Fields:
 
     Attributes
     ----------
-    texts : mapping of Role to Texts
-        Of the roles that the source has.
+    texts : mapping of Role to Texts or Coded
+        Of the roles that the source has; if coded, then by the same texts in all blocks.
     ids : sequence of Texts
         Parts of the event id; none where the source has no event id.
     number : int64[n]
         Of the record in the file, from 1.
     """
 
-    texts: Mapping[Role, Texts]
+    texts: Mapping[Role, Texts | Coded]
     ids: Sequence[Texts]
     number: NDArray[np.int64]
 
@@ -88,6 +90,7 @@ class Reader:
         self._times = Memo(self._secret, no_time, meanings.times)
         wall = np.array([[0, 1]], np.int64)
         self._suffixes = Memo(self._secret, wall, _suffix_meanings(meanings))
+        self._known: dict[Role, tuple[NDArray[Any], ...]] = {}  # what coded texts mean
 
     def parsed(self, fields: Fields, rejected: Rejected) -> Parsed:
         """Read some records."""
@@ -96,12 +99,11 @@ class Reader:
         codes = dict.fromkeys(CODED, np.zeros(rows, np.uint32))
         for role in CODED:
             if role in fields.texts:
-                column = fields.texts[role]
-                codes[role], fresh = self._coders[role].codes(hashes(column, self._secret))
-                new[role] = list(column.take(fresh))
-        time_ms, naive = self._read_times(fields.texts[Role.TIME])
-        values = fields.texts.get(Role.VALUE)
-        value = self._read_values(values) if values else np.full(rows, np.nan, np.float32)
+                (codes[role],) = self._meant(fields, role, partial(self._code, role, new))
+        time_ms, naive = self._meant(fields, Role.TIME, self._read_times)
+        value = np.full(rows, np.nan, np.float32)
+        if Role.VALUE in fields.texts:
+            (value,) = self._meant(fields, Role.VALUE, self._read_values)
         read = Rows(
             **{role.value: codes[role] for role in CODED},
             time_ms=time_ms,
@@ -114,12 +116,30 @@ class Reader:
         )
         return Parsed(read, new, rejected, _raw(fields, read))
 
-    def _read_values(self, texts: Texts) -> NDArray[np.float32]:
+    def _meant(
+        self, fields: Fields, role: Role, read: Callable[[Texts], tuple[NDArray[Any], ...]]
+    ) -> tuple[NDArray[Any], ...]:
+        """Read the texts of a role; coded ones once in a file."""
+        column = fields.texts[role]
+        if isinstance(column, Texts):
+            return read(column)
+        if role not in self._known:
+            self._known[role] = read(column.texts)
+        return tuple(known.take(column.place) for known in self._known[role])
+
+    def _code(
+        self, role: Role, new: dict[Role, list[str]], texts: Texts
+    ) -> tuple[NDArray[np.uint32]]:
+        codes, fresh = self._coders[role].codes(hashes(texts, self._secret))
+        new[role] = list(texts.take(fresh))
+        return (codes,)
+
+    def _read_values(self, texts: Texts) -> tuple[NDArray[np.float32]]:
         value, good = decimals(texts)
         odd = np.flatnonzero(~good)
         if odd.size:
             value[odd] = self._values.of(texts.take(odd))
-        return value
+        return (value,)
 
     def _read_times(self, texts: Texts) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Milliseconds, or `NO_TIME`; and whether there is no zone."""
@@ -177,10 +197,11 @@ def _suffix_meanings(meanings: Meanings) -> Callable[[list[str]], NDArray[np.int
 
 def _raw(fields: Fields, rows: Rows) -> dict[int, tuple[str, str]]:
     """Texts of times and values that could not be read, by record number."""
-    unread = (rows.time_ms == NO_TIME) & (fields.texts[Role.TIME].size > 0)
-    odd = np.flatnonzero(unread | np.isinf(rows.value))[: 2 * SAMPLES]
+    odd = np.flatnonzero((rows.time_ms == NO_TIME) | np.isinf(rows.value))
     if not odd.size:
         return {}
+    told = np.isinf(rows.value[odd]) | (fields.texts[Role.TIME].take(odd).size > 0)
+    odd = odd[told][: 2 * SAMPLES]
     shown = [
         [text[:_SHOWN_TEXT] for text in fields.texts[role].take(odd)]
         if role in fields.texts

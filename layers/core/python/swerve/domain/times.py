@@ -68,13 +68,12 @@ def wall_clock(texts: Texts) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         The text is such a time, of an existing day from 1990 on.
     """
     good = texts.size >= SECONDS_SIZE
-    day_of, good_day = _digits(texts.eight_bytes(0), _DATE)
-    word = texts.eight_bytes(1)
+    first, word, last = texts.fetched(0, 3)
+    day_of, good_day = _digits(first, _DATE)
     word ^= ((word & _SEPARATOR_BYTE) == _SPACE) * (_SPACE ^ _T)
     clock, good_clock = _digits(word, _CLOCK)
-    word = texts.eight_bytes(2)
-    word &= _SECOND_BYTES
-    rest, good_rest = _digits(word, _SECOND)
+    last &= _SECOND_BYTES
+    rest, good_rest = _digits(last, _SECOND)
     good &= good_day & good_clock & good_rest
     day_of &= _YEAR_AND_MONTH
     place = (day_of * _TO_MONTHS) >> np.uint64(47)
@@ -116,7 +115,7 @@ def whole_numbers(texts: Texts) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         digits = np.clip(texts.size - 8 * place, 0, 8).astype(np.uint64)
         shift = (np.uint64(8) - digits) << np.uint64(3)
         # Zeros in front, for those that are missing behind.
-        word = texts.word(place) << np.minimum(shift, np.uint64(63))
+        word = texts.eight_bytes(place) << np.minimum(shift, np.uint64(63))
         word |= _NUMBER[0] & ~(np.uint64(0xFFFFFFFFFFFFFFFF) << np.minimum(shift, np.uint64(63)))
         word = np.where(digits > 0, word, _NUMBER[0])
         pairs, fits = _digits(word, _NUMBER)

@@ -69,7 +69,9 @@ class WindowSpec:
             day = first + (time_ms - starts[0]) // DAY_MS
         else:
             day = first + np.searchsorted(starts, time_ms, side="right") - 1
-        window: NDArray[np.int32] = (day - (day - _MONDAY_OFFSET) % self.days).astype(np.int32)
+        if self.days > 1:
+            day -= (day - _MONDAY_OFFSET) % self.days
+        window: NDArray[np.int32] = day.astype(np.int32)
         return window
 
     def start_ms(self, window: int) -> int:
