@@ -165,7 +165,7 @@ def polars(path: Path) -> dict[str, int]:
     return {"rows": len(checked), "rejected": len(checked) - len(good), "items": len(items)}
 
 
-def _pandas(frame, day_of) -> dict[str, int]:
+def _pandas(frame, day_of, number=int) -> dict[str, int]:
     good = frame[
         (frame["user_id"].fillna("") != "")
         & frame["time"].notna()
@@ -176,7 +176,7 @@ def _pandas(frame, day_of) -> dict[str, int]:
     items = {}
     keys = [once["user_id"], day_of(once["time"]), once["behavior"]]
     for (user, day, behaviour), count in once.groupby(keys).size().items():
-        items.setdefault((user, day), {})[behaviour] = count
+        items.setdefault((user, day), {})[behaviour] = number(count)
     return {"rows": len(frame), "rejected": len(frame) - len(good), "items": len(items)}
 
 
@@ -192,13 +192,15 @@ def pandas_pyarrow(path: Path) -> dict[str, int]:
 
 
 def article(path: Path) -> dict[str, int]:
-    """read_csv, to_datetime, drop_duplicates, groupby, a dict per user."""
+    """read_csv, to_datetime, drop_duplicates, groupby, a dict of Decimal (DynamoDB takes no float)."""
+    from decimal import Decimal
+
     import pandas as pd
 
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     frame["time"] = pd.to_datetime(frame["timestamp"], errors="coerce", utc=True)
     frame["number"] = pd.to_numeric(frame["value"], errors="coerce")
-    return _pandas(frame, lambda time: time.dt.date)
+    return _pandas(frame, lambda time: time.dt.date, Decimal)
 
 
 def measured(python: str, name: str, path: Path) -> dict[str, float]:
