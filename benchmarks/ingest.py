@@ -192,7 +192,7 @@ def pandas_pyarrow(path: Path) -> dict[str, int]:
 
 
 def article(path: Path) -> dict[str, int]:
-    """read_csv, to_datetime, drop_duplicates, groupby, a dict of Decimal: DynamoDB takes no float."""
+    """read_csv, to_datetime, drop_duplicates, groupby, a dict of Decimal, as DynamoDB asks."""
     from decimal import Decimal
 
     import pandas as pd

@@ -18,7 +18,7 @@ WINDOW = SPEC.parse("2026-11-16")
 NOW_MS = 1_795_511_100_000  # 2026-11-24 09:05 UTC
 NAMES = {
     1: "OUTDOOR",
-    2: "kids/Baby",
+    2: "family and kids/toddlers/Baby",
     3: "home/appliances/Portable Fans",
     4: "Mango Water 500 ml",
     5: "Autumn Coupons",
@@ -48,7 +48,7 @@ _LOSS = {"actions_before": 41.0, "actions_now": 7.0, "ratio": 0.17, "idle_days":
 _CASES: dict[Level, tuple[tuple[Kind, tuple[Share, ...], tuple[Share, ...], dict[str, float]], ...]]
 _CASES = {
     Level.USER: (
-        (Kind.SWITCH, (_OUT,), (_IN,), {}),
+        (Kind.SWITCH, (_OUT,), (_IN,), {"actions_before": 31.0, "actions_now": 28.5}),
         (Kind.NEW_INTEREST, (), (Share(2, 0.0, 0.35),), {}),
         (Kind.DRIFT, (_OUT,), (_IN,), {}),
         (Kind.BREADTH_CHANGE, (), (), {"breadth_before": 3.2, "breadth_now": 9.0}),
@@ -134,6 +134,10 @@ def payloads(
         "status": "resolved",
         "resolved_at": "2026-12-07T16:00:00Z",
         "resolved_by": "evidence",
+    }
+    made["user-churn_risk-resolved"] = made["user-churn_risk"] | {
+        name: made["user-switch-resolved"][name]
+        for name in ("status", "resolved_at", "resolved_by")
     }
     seen_early = (Evidence("early_surge", 50.0, 12.0, vote=True, p_value=8.3e-5),)
     surge = Candidate(**{**_fields(candidates()["user-surge"]), "evidence": seen_early})

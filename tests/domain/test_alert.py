@@ -86,8 +86,9 @@ def test_infinite_evidence_stays_json() -> None:
 @pytest.mark.parametrize(
     ("path", "shown"),
     [
-        ("a/b/c", "c"),
-        ("GROCERY/SOFT DRINKS", "Soft drinks"),
+        ("a/b/c", "a/b/c"),
+        ("BAKED BREAD/BUNS/ROLLS", "Baked bread/buns/rolls"),
+        ("Electronics/Audio/Headphones", "Headphones"),
         ("TV", "TV"),
         ("母婴", "母婴"),
         ("", ""),

@@ -130,10 +130,10 @@ def test_changes_are_found_named_and_explained(changed_shop):
     for user in range(4):
         candidate = found[f"u-{name(user):016x}", Head.INTEREST]
         assert candidate.kind in {Kind.SWITCH, Kind.DRIFT, Kind.NEW_INTEREST, Kind.BREADTH_CHANGE}
-        assert candidate.falling
-        assert candidate.rising
-        assert candidate.rising[0].now > candidate.rising[0].before
-        assert candidate.falling[0].now < candidate.falling[0].before
+        # What is not clear is not named, but something is.
+        assert candidate.falling or candidate.rising
+        assert all(share.now > share.before for share in candidate.rising)
+        assert all(share.now < share.before for share in candidate.falling)
         assert any(e.vote for e in candidate.evidence)
     for user in range(4, 8):
         candidate = found[f"u-{name(user):016x}", Head.ENGAGEMENT]

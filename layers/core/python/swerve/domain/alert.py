@@ -232,16 +232,22 @@ def to_json(payload: Payload) -> str:
     )
 
 
+_WHOLE_PATH = 24  # characters
+
+
 def display_name(path: str) -> str:
-    """Return the last part of a category path, made fit for a text.
+    """Return a category's name, of a long path its last part, made fit for a text.
+
+    Many shops' names have a slash and are no path: `BEERS/ALES` is not ales.
 
     Examples
     --------
-    >>> display_name("GROCERY/SOFT DRINKS"), display_name("home/TV")
-    ('Soft drinks', 'TV')
+    >>> display_name("BEERS/ALES"), display_name("home/appliances/Portable Fans")
+    ('Beers/ales', 'Portable Fans')
     """
-    leaf = clean(path.rsplit("/", 1)[-1] or path)
-    return leaf.capitalize() if leaf.isupper() and leaf.isascii() and len(leaf) > 3 else leaf
+    name = path if len(path) <= _WHOLE_PATH else path.rsplit("/", 1)[-1]
+    shown = clean(name.strip("/") or path)
+    return shown.capitalize() if shown.isupper() and shown.isascii() and len(shown) > 3 else shown
 
 
 def _name(key: int, names: Mapping[int, str]) -> str:
@@ -305,7 +311,7 @@ def _change(candidate: Candidate, names: Mapping[int, str]) -> dict[str, Any]:
         change["metric"] = "actions_per_week"
         if "ratio" in facts:
             change["delta_pct"] = _percent(facts["ratio"], 1.0)
-    elif candidate.rising:
+    elif candidate.rising and candidate.rising[0].now > 0:
         change["delta_pct"] = _percent(candidate.rising[0].now, candidate.rising[0].before)
     return change
 

@@ -13,6 +13,7 @@ from swerve.domain.evidence_engagement import engagement_evidence
 from swerve.domain.evidence_interest import interest_evidence
 from swerve.domain.explain import explain
 from swerve.domain.forecast import watched
+from swerve.domain.population import RING_WEEKS
 from swerve.domain.running import SUSPECT_P
 
 if TYPE_CHECKING:
@@ -105,7 +106,10 @@ class Detector:
         evidence = evidence_of(state, context, judged)
         # Whoever came a few times has no habit to break: a long silence of theirs says nothing.
         visits = state.old[:, 2] + state.active.sum(axis=1)
-        judged_by = {Head.INTEREST: judged, Head.ENGAGEMENT: judged & (visits >= _HABIT_DAYS)}
+        # A silence that was no alarm in its first weeks is no news later.
+        lately = state.cohort.idle <= RING_WEEKS * per_week
+        used = judged & (visits >= _HABIT_DAYS) & lately
+        judged_by = {Head.INTEREST: judged, Head.ENGAGEMENT: used}
         log_p, bucket, single = {}, {}, {}
         for head, tables in self.calibration.heads.items():
             bucket[head] = tables.bucket(evidence[ACTIVITY[head]])

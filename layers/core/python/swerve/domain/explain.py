@@ -15,7 +15,7 @@ from swerve.domain.kinds import Mix
 from swerve.domain.trend import mann_kendall, sen_slope
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -35,13 +35,13 @@ _DRIFT_P = 0.1
 _DRIFT_WEEKS = 5
 _SILENT_WEEKS = 2.0
 _UNKNOWN_SHARE = 0.0005  # a category of less was never met before, or long ago
-_NEW = Kind.NEW_INTEREST
 _HISTORY_CATEGORIES = 6
 _HISTORY_WINDOWS = 26
 # The change began where so much of the evidence has come in since: what came before adds noise.
 _MOST = 0.9
 _LEAST_EXPECTED = 0.5  # events that every category is given for free
-_CLEAR = 3.0  # nats: four purchases of what was never bought
+_CLEAR = 3.0  # nats: four purchases of what was never bought, or none of three and a half
+_DAYS = 2  # on which a category must have risen
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,33 @@ class _Moved:
     weekly: Floats  # evidence for the new mix by week, newest first, float64[n, 8]
 
 
+@dataclass(frozen=True, slots=True)
+class _Mix:
+    """One user's mix of some weeks against that before, by category pair.
+
+    Attributes
+    ----------
+    pairs : intp[n]
+    before, now : float64[n]
+        Shares.
+    total : float
+        Actions of the weeks.
+    days : int64[n]
+        Days of the weeks on which the category occurred.
+    """
+
+    pairs: NDArray[np.intp]
+    before: Floats
+    now: Floats
+    total: float
+    days: NDArray[np.int64]
+
+    @property
+    def surprise(self) -> Floats:
+        """How far each count is from what was expected, in nats."""
+        return _deviance(self.total * self.now, self.total * self.before + _LEAST_EXPECTED)
+
+
 def explain(
     head: Head,
     tables: HeadTables,
@@ -65,7 +92,10 @@ def explain(
     rows: NDArray[np.intp],
     p: Floats,
 ) -> list[Candidate]:
-    """Make a candidate of each user in `rows` with its final p-value `p`."""
+    """Make a candidate of each user in `rows` with its final p-value `p`.
+
+    Nobody can act on a change of interest of which no category can be named: it is left out.
+    """
     some = state.only(rows)
     moved = _moved(some, context)
     trailing = weekly(some, context)["events"]
@@ -80,15 +110,16 @@ def explain(
         }
         evidence = {name: float(scores.evidence[name][row]) for name in tables.statistics}
         if head is Head.INTEREST:
-            kind, age, facts = _interest(some, moved, place, single)
+            kind, age, facts = _interest(some, moved, trailing, place, single)
         else:
             kind, age, facts = _engagement(some, trailing, place, single)
-        # A user who does nothing any more has no new mix: the weeks before stand for it.
-        now, total = moved.now, moved.view.total[place]
         if head is Head.INTEREST:
-            now, total = _since(some, moved, place, age)
-        least = _CLEAR if head is Head.INTEREST else 0.0
-        falling, rising = _shares(moved, now, float(total), place, least, fresh_first=kind is _NEW)
+            falling, rising = _told(moved, _since(some, moved, place, age), kind)
+            if not (falling or rising or kind is Kind.BREADTH_CHANGE):
+                continue  # nothing that could be named: more weeks may tell
+        else:
+            # A user who does nothing any more has no new mix: the weeks before stand for it.
+            falling, rising = _shares(moved, _lately(moved, place))
         made.append(
             Candidate(
                 level=Level.USER,
@@ -127,7 +158,11 @@ def _moved(state: ShardState, context: Context) -> _Moved:
 
 
 def _interest(
-    state: ShardState, moved: _Moved, place: int, single: Mapping[str, float]
+    state: ShardState,
+    moved: _Moved,
+    trailing: Trailing,
+    place: int,
+    single: Mapping[str, float],
 ) -> tuple[Kind, int, dict[str, float]]:
     best = min(single, key=lambda name: single[name])
     by_week = moved.weekly[place]
@@ -138,11 +173,9 @@ def _interest(
     kind = mix.kind(best)
     if kind is None and _drifts(by_week, _age_of(by_week, 1.0)):
         kind, age = Kind.DRIFT, _age_of(by_week, 1.0)
-    weeks = moved.weekly.shape[1]
-    events = state.events[place].reshape(weeks, -1).sum(axis=1)
     facts = {
-        "actions_now": float(events[:age].mean()),
-        "actions_before": float(events[age:].mean()) if age < weeks else float(events.mean()),
+        "actions_now": float(trailing.seen[place, :age].mean()),
+        "actions_before": float(trailing.level[place, age - 1]),
         "breadth_now": mix.breadth_now,
         "breadth_before": mix.breadth_before,
     }
@@ -162,23 +195,33 @@ def _age_of(by_week: Floats, part: float) -> int:
     return int(np.argmax(told >= part * told.max())) + 1 if told.max() > 0 else 1
 
 
-def _since(state: ShardState, moved: _Moved, place: int, weeks: int) -> tuple[Floats, float]:
-    """Share of each of the user's pairs in the actions of the newest weeks, and their number."""
-    mine = np.flatnonzero(moved.view.user == place)
-    count = np.zeros(mine.size)
-    for slot in state.ring[: weeks * 7 // state.days]:
-        count += _counts(slot, mine)
-    now = moved.now.copy()
-    now[mine] = count / max(count.sum(), 1.0)
-    return now, float(count.sum())
+def _lately(moved: _Moved, place: int) -> _Mix:
+    """One user's mix in the last weeks of the longest age."""
+    pairs = np.flatnonzero(moved.view.user == place)
+    total, days = float(moved.view.total[place]), np.full(pairs.size, _DAYS)
+    return _Mix(pairs, moved.before[pairs], moved.now[pairs], total, days)
 
 
-def _counts(slot: Slot, pairs: NDArray[np.intp]) -> NDArray[np.integer]:
-    """Events of these pairs in one window."""
-    if not slot.rows.size:
-        return np.zeros(pairs.size, np.int64)
-    at = np.minimum(np.searchsorted(slot.rows, pairs), slot.rows.size - 1)
-    return np.where(slot.rows[at] == pairs, slot.count[at, 1], 0)
+def _since(state: ShardState, moved: _Moved, place: int, weeks: int) -> _Mix:
+    """One user's mix in the newest weeks, against all weeks before them."""
+    pairs = np.flatnonzero(moved.view.user == place)
+    per_week = 7 // state.days
+    newest = _counts(state.ring[: weeks * per_week], pairs)
+    between = _counts(state.ring[weeks * per_week : moved.view.weeks * per_week], pairs)[:, 1]
+    before = moved.before[pairs] * moved.view.past[place] + moved.view.prior.own * between
+    days, now = newest.T
+    total = float(now.sum())
+    return _Mix(pairs, before / max(before.sum(), 1e-9), now / max(total, 1.0), total, days)
+
+
+def _counts(slots: Sequence[Slot], pairs: NDArray[np.intp]) -> NDArray[np.int64]:
+    """Days and items of these pairs in some windows, int64[n, 2]."""
+    total = np.zeros((pairs.size, 2), np.int64)
+    for slot in slots:
+        if slot.rows.size:
+            at = np.minimum(np.searchsorted(slot.rows, pairs), slot.rows.size - 1)
+            total += np.where((slot.rows[at] == pairs)[:, None], slot.count[at], 0)
+    return total
 
 
 def _drifts(by_week: Floats, age: int) -> bool:
@@ -222,35 +265,44 @@ def _engagement(
     return kind, age, facts
 
 
-def _shares(
-    moved: _Moved, now: Floats, total: float, place: int, least: float, *, fresh_first: bool
-) -> tuple[tuple[Share, ...], tuple[Share, ...]]:
-    """What fell and what rose, the clearest first; a new interest is named before grown ones.
+def _told(moved: _Moved, since: _Mix, kind: Kind) -> tuple[tuple[Share, ...], tuple[Share, ...]]:
+    """What fell and what rose, where it is clear; a new interest is named before grown ones.
 
-    What rose by less than `least` is not named: of many categories a few rise by chance.
+    Of many categories a few rise by chance, or on one trip. What fell may be missed for longer than
+    since the week in which the mix changed most.
     """
-    mine = np.flatnonzero(moved.view.user == place)
-    before = moved.before[mine]
-    surprise = _deviance(total * now[mine], total * before + _LEAST_EXPECTED)
-    order = np.argsort(-surprise, kind="stable")
-    grown = now[mine] - before
-    falling = [mine[r] for r in order if grown[r] < 0][:NAMED]
-    if fresh_first:
-        order = order[np.argsort(before[order] >= _UNKNOWN_SHARE, kind="stable")]
-    rising = [mine[r] for r in order if grown[r] > 0 and surprise[r] >= least][:NAMED]
-    return tuple(_share(moved, now, r) for r in falling), tuple(
-        _share(moved, now, r) for r in rising
-    )
+    lately = _lately(moved, int(moved.view.user[since.pairs[0]]))
+    fell = (since.surprise >= _CLEAR) | ((lately.now < lately.before) & (lately.surprise >= _CLEAR))
+    rose = (since.days >= _DAYS) & (since.surprise >= _CLEAR)
+    first = since.before < _UNKNOWN_SHARE if kind is Kind.NEW_INTEREST else None
+    return _shares(moved, since, fell, rose, first)
+
+
+def _shares(
+    moved: _Moved,
+    mix: _Mix,
+    fell: NDArray[np.bool_] | bool = True,
+    rose: NDArray[np.bool_] | bool = True,
+    first: NDArray[np.bool_] | None = None,
+) -> tuple[tuple[Share, ...], tuple[Share, ...]]:
+    """Shares that are lower and higher than before, the most surprising ones."""
+    order = np.argsort(-mix.surprise, kind="stable")
+    falling = order[((mix.now < mix.before) & fell)[order]][:NAMED]
+    if first is not None:
+        order = order[np.argsort(~first[order], kind="stable")]
+    rising = order[((mix.now > mix.before) & rose)[order]][:NAMED]
+    keys = moved.key[mix.pairs]
+    told = [
+        tuple(Share(int(keys[r]), float(mix.before[r]), float(mix.now[r])) for r in rows)
+        for rows in (falling, rising)
+    ]
+    return told[0], told[1]
 
 
 def _deviance(seen: Floats, expected: Floats) -> Floats:
     """How far Poisson counts are from what was expected."""
     ratio = np.log(np.maximum(seen, 1e-9) / expected)
     return np.asarray(np.where(seen > 0, seen * ratio, 0.0) - (seen - expected))
-
-
-def _share(moved: _Moved, now: Floats, row: np.intp) -> Share:
-    return Share(int(moved.key[row]), float(moved.before[row]), float(now[row]))
 
 
 def _votes(
@@ -316,7 +368,7 @@ def _history(state: ShardState, moved: _Moved, place: int, window: int) -> tuple
     points = []
     for age, slot in enumerate(state.ring[:_HISTORY_WINDOWS]):
         actions = int(state.events[place, age])
-        shares = np.minimum(1.0, _counts(slot, telling) / max(actions, 1)).tolist()
+        shares = np.minimum(1.0, _counts([slot], telling)[:, 1] / max(actions, 1)).tolist()
         told = tuple(zip(keys, shares, strict=True))
         points.append(HistoryPoint(window - age * state.days, float(actions), told))
     return tuple(reversed(points))

@@ -67,13 +67,8 @@ KINDS = {
     "drop": "Activity drop",
     "churn_risk": "Churn risk",
 }
-# Above user level activity is demand, response or traffic.
-_MATTER = {
-    "category": "Demand",
-    "product": "Demand",
-    "campaign": "Response",
-    "platform": "Activity",
-}
+# Above user level activity is demand, or this.
+_MATTER = {"campaign": "Response", "platform": "Activity"}
 _HEADS = {"interest": "interests", "engagement": "activity"}
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -89,7 +84,7 @@ def kind_title(payload: Mapping[str, Any]) -> str:
     """Name of the change, as subjects begin."""
     kind, level = payload["kind"], payload["level"]
     if kind in {"surge", "drop"} and level != "user" and not is_group(payload):
-        return f"{_MATTER[level]} {kind}"
+        return f"{_MATTER.get(level, 'Demand')} {kind}"
     return KINDS[kind]
 
 
@@ -131,7 +126,8 @@ def subject(payload: Mapping[str, Any]) -> str:
         case "withdrawn":
             return f"[WITHDRAWN] {text}"
         case "resolved":
-            return f"[ENDED] Back to normal: {_who_short(payload)} ({kind_title(payload).lower()})"
+            ended = "Back, or gone for good" if is_silent(payload) else "Back to normal"
+            return f"[ENDED] {ended}: {_who_short(payload)} ({kind_title(payload).lower()})"
         case "updated":
             text = f"Update: {text}"
     if payload.get("provisional"):
@@ -141,6 +137,9 @@ def subject(payload: Mapping[str, Any]) -> str:
     if payload["confidence_basis"] == "backtest":
         text += f" ({percent(payload['confidence'])} sure)"
     return f"[{SEVERITY[payload['severity']]}] {text}"
+
+
+_GONE = "The user is back, or has been away for so long that it is no news any more."
 
 
 def note(payload: Mapping[str, Any]) -> list[str]:
@@ -158,7 +157,8 @@ def note(payload: Mapping[str, Any]) -> list[str]:
             ]
         case "resolved":
             ended = day(last_day_of_change(payload), year=True)
-            return [f"The change was over by {ended}, or is usual now: it no longer stands out."]
+            over = f"The change was over by {ended}, or is usual now: it no longer stands out."
+            return [_GONE if is_silent(payload) else over]
         case "updated":
             return ["Late or complete data changed this alert; this replaces the earlier message."]
     if payload.get("provisional"):
@@ -342,12 +342,12 @@ def _group_sentence(payload: Mapping[str, Any]) -> str:
 def _numbers(payload: Mapping[str, Any]) -> list[str]:
     facts = payload["facts"]
     lines = []
-    if payload["head"] == "engagement" and "actions_now" in facts and "actions_before" in facts:
+    if "actions_now" in facts and "actions_before" in facts:
         lines.append(
             f"{number_of(facts['actions_before'])} -> {number_of(facts['actions_now'])} "
             "actions a week."
         )
-        if is_seasonal(facts) and payload["kind"] != "churn_risk":
+        if is_seasonal(facts) and payload["kind"] in {"surge", "drop"}:
             lines.append("The shop's own season is divided out of the change.")
     if "breadth_now" in facts and payload["kind"] == "breadth_change":
         before = number_of(facts.get("breadth_before", 0.0))
@@ -357,8 +357,7 @@ def _numbers(payload: Mapping[str, Any]) -> list[str]:
     if is_launch(payload) and "users" in facts:
         lines.append(f"{number_of(facts['users'])} users in its first {_span(payload)}.")
     if is_silent(payload):
-        span = _span(payload)
-        lines.append(f"Last seen {facts['idle_days']:.0f} days before the end of the {span}.")
+        lines.append(f"Not seen in the last {facts['idle_days']:.0f} days.")
     shares = moved(payload)
     if shares:
         since = day(parse_day(payload["window"]["change_label"]))

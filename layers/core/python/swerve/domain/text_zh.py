@@ -138,7 +138,8 @@ def subject(payload: Mapping[str, Any]) -> str:
         case "withdrawn":
             return f"[撤回] {text}"
         case "resolved":
-            return f"[结束] 恢复正常：{_who_short(payload)}（{kind_title(payload)}）"
+            ended = "已回归或已流失" if is_silent(payload) else "恢复正常"
+            return f"[结束] {ended}：{_who_short(payload)}（{kind_title(payload)}）"
         case "updated":
             text = f"更新：{text}"
     if payload.get("provisional"):
@@ -151,6 +152,9 @@ def subject(payload: Mapping[str, Any]) -> str:
     return f"[{SEVERITY[payload['severity']]}] {text}"
 
 
+_GONE = "该用户已经回归，或久未活动、不再属于新情况。"
+
+
 def note(payload: Mapping[str, Any]) -> list[str]:
     """What is special about this message; mostly nothing."""
     match payload["status"]:
@@ -160,7 +164,8 @@ def note(payload: Mapping[str, Any]) -> list[str]:
             return ["撤回：补齐迟到数据后，该变化不再显著。请撤销因此前消息而采取的措施。"]
         case "resolved":
             ended = day(last_day_of_change(payload), year=True)
-            return [f"该变化已于{ended}前结束，或已成为常态，不再显著。"]
+            over = f"该变化已于{ended}前结束，或已成为常态，不再显著。"
+            return [_GONE if is_silent(payload) else over]
         case "updated":
             return ["数据补齐后本预警有变化，请以本邮件为准。"]
     if payload.get("provisional"):
@@ -347,11 +352,11 @@ def _group_sentence(payload: Mapping[str, Any]) -> str:
 def _numbers(payload: Mapping[str, Any]) -> list[str]:
     facts = payload["facts"]
     lines = []
-    if payload["head"] == "engagement" and "actions_now" in facts and "actions_before" in facts:
+    if "actions_now" in facts and "actions_before" in facts:
         lines.append(
             f"每周行为数 {number_of(facts['actions_before'])} → {number_of(facts['actions_now'])}。"
         )
-        if is_seasonal(facts) and payload["kind"] != "churn_risk":
+        if is_seasonal(facts) and payload["kind"] in {"surge", "drop"}:
             lines.append("变化幅度已剔除全店季节因素。")
     if "breadth_now" in facts and payload["kind"] == "breadth_change":
         before = number_of(facts.get("breadth_before", 0.0))
