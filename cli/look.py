@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from swerve.errors import SwerveError
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 STATES = ("selected", "folded", "held", "sending", "sent")
 SEVERITIES = ("critical", "high", "medium", "low")
 _LONGEST_NAME = 24
-_SHOWN_TASTES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +99,7 @@ def alert_lines(rows: list[AlertRow]) -> Iterator[str]:
         subject = told["subject"]
         name = str(subject.get("label") or subject["id"])
         yield (
-            f"{told['window']['label']:10}  {row.severity:8}  {_short(name):24}"
+            f"{told['window']['label']:10}  {row.severity:8}  {short(name):24}"
             f"  {told['kind']:14}  {told['p_value']:8.1e}  {row.state:8}"
             f"  {told['change']['summary']['en']}"
             + ("" if row.status == "open" else f" [{row.status}]")
@@ -112,6 +111,7 @@ def chosen_alerts(
     window: str | None = None,
     severity: str | None = None,
     kind: str | None = None,
+    level: str | None = None,
 ) -> list[AlertRow]:
     """Alerts that were selected and still hold, newest window last, gravest first."""
     rows = [
@@ -126,6 +126,8 @@ def chosen_alerts(
         rows = [row for row in rows if row.severity == severity]
     if kind:
         rows = [row for row in rows if row.subject_kind.endswith(f"#{kind}")]
+    if level:
+        rows = [row for row in rows if json.loads(row.payload)["level"] == level]
     return sorted(rows, key=lambda r: (r.window, SEVERITIES.index(r.severity), r.subject_kind))
 
 
@@ -140,32 +142,6 @@ def tally(rows: list[AlertRow]) -> Iterator[str]:
     yield f"{len(rows)} alerts"
 
 
-def user(stack: Stack, subject: str) -> Iterator[str]:
-    """What is kept of one user: activity by window, the detector's state, alerts."""
-    import numpy as np
-    from swerve.domain.behaviour import Behaviour
-
-    key = _user_key(stack, subject)
-    subject = f"u-{key:016x}"
-    events, shard = _events_of(stack, key)
-    spec = stack.settings.windows
-    yield f"{subject}  shard {shard}  {len(events)} events"
-    windows = spec.window_of(events.time_ms)
-    keys = {int(k) for k in np.unique(events.category)} - {0}
-    names = stack.windows.names(keys)
-    for window in np.unique(windows):
-        mine = events.take(windows == window)
-        top = Counter(int(k) for k in mine.category).most_common(4)
-        what = ", ".join(f"{names.get(k, 'no category')} {n}" for k, n in top)
-        kinds = Counter(Behaviour(int(b)).name.lower() for b in mine.behaviour)
-        did = ", ".join(f"{n} {name}" for name, n in kinds.most_common(3))
-        yield f"  {spec.label(int(window))}  {did:32}  {what}"
-    yield from _remembered(stack, shard, key)
-    rows = [r for r in stack.alerts.in_state(STATES) if r.subject_kind.startswith(f"{subject}#")]
-    yield f"{len(rows)} alerts"
-    yield from alert_lines(sorted(rows, key=lambda row: row.window)) if rows else ()
-
-
 def shard(stack: Stack, number: int) -> Iterator[str]:
     """Users and events of one shard, window by window."""
     import numpy as np
@@ -173,11 +149,11 @@ def shard(stack: Stack, number: int) -> Iterator[str]:
 
     if not 0 <= number < stack.settings.shard_count:
         raise SwerveError(f"there are shards 0 to {stack.settings.shard_count - 1}, not {number}")
-    spec, kept = stack.settings.windows, _batches(stack)
+    spec, kept = stack.settings.windows, kept_batches(stack)
     events: Counter[int] = Counter()
     sizes: Counter[int] = Counter()
     users: dict[int, set[int]] = {}
-    for partial in stack.windows.partials(number, *_all_windows()):
+    for partial in stack.windows.partials(number, *all_windows()):
         if partial.window not in kept.get(partial.batch_id, {}):
             continue
         rows, _ = unpack(partial.data)
@@ -250,77 +226,13 @@ def batch(stack: Stack, prefix: str) -> Iterator[str]:
             yield f"  window      {spec.label(number)}  {events:,} events"
 
 
-def _user_key(stack: Stack, subject: str) -> int:
-    digits = subject.removeprefix("u-")
-    if len(digits) == 16:
-        return int(digits, 16)
-    known = {
-        row.subject_kind.partition("#")[0]
-        for row in stack.alerts.in_state(STATES)
-        if row.subject_kind.startswith(f"u-{digits}")
-    }
-    if len(known) != 1:
-        raise SwerveError(
-            f"{subject} is not one user: give all 16 digits, or the start of one with an alert"
-            " (`swerve pseudonym ID` says the pseudonym of a customer)"
-        )
-    return int(known.pop().removeprefix("u-"), 16)
-
-
-def _events_of(stack: Stack, key: int) -> tuple[Any, int]:
-    """Return a user's events and shard; the shard is found by looking, it needs no secret."""
-    import numpy as np
-    from swerve.domain.event import Events
-    from swerve.domain.packing import unpack
-
-    kept = _batches(stack)
-    for number in range(stack.settings.shard_count):
-        parts = []
-        for partial in stack.windows.partials(number, *_all_windows()):
-            if partial.window in kept.get(partial.batch_id, {}):
-                rows, _ = unpack(partial.data)
-                parts.append(rows.take(rows.user == key))
-        found = Events.concatenate(parts)
-        if len(found):
-            # The same event may have come in two files.
-            return found.take(np.unique(found.key, return_index=True)[1]).canonical(), number
-    raise SwerveError(f"no event of u-{key:016x} is kept")
-
-
-def _remembered(stack: Stack, number: int, key: int) -> Iterator[str]:
-    """What the detector keeps of a user beside the events themselves."""
-    from swerve.close import Checkpoint
-    from swerve.run import PROGRESS, shard_key
-
-    spec, done = stack.settings.windows, stack.windows.state(PROGRESS)
-    through = None if done is None else int(done["through"])
-    stored = None if through is None else stack.data.get(shard_key(spec, through, number))
-    if through is None or stored is None:
-        return
-    try:
-        state = Checkpoint.from_bytes(stored).state.describe(key)
-    except KeyError:
-        return  # the user came after the last closed window
-    tastes = sorted(state["categories"].items(), key=lambda taste: -taste[1]["last_8_weeks"])
-    names = stack.windows.names({category for category, _ in tastes[:_SHOWN_TASTES]})
-    yield f"remembered after the window of {spec.label(through)}"
-    yield f"  first seen    {spec.label(state['first'])}"
-    yield f"  actions       {' '.join(map(str, state['events']))}  (newest window first)"
-    yield f"  active days   {' '.join(map(str, state['active_days']))}"
-    for category, taste in tastes[:_SHOWN_TASTES]:
-        yield (
-            f"  {_short(names.get(category, 'no name')):24} {taste['last_8_weeks']:3}"
-            f" in the last 8 weeks, {taste['before']:.1f} before"
-        )
-    if len(tastes) > _SHOWN_TASTES:
-        yield f"  and {len(tastes) - _SHOWN_TASTES} more categories"
-
-
-def _batches(stack: Stack) -> dict[str, Mapping[int, int]]:
+def kept_batches(stack: Stack) -> dict[str, Mapping[int, int]]:
+    """Events by window of each batch with a manifest: the others do not exist."""
     return {manifest.batch_id: manifest.windows for manifest in stack.windows.manifests()}
 
 
-def _all_windows() -> tuple[int, int]:
+def all_windows() -> tuple[int, int]:
+    """Return the first and last window to ask for."""
     # Labels sort as text, so only years of four digits.
     return 0, 100 * 366
 
@@ -340,5 +252,6 @@ def _time(time_ms: int) -> str:
     return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
+    """Return a name that fits a column."""
     return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "~"

@@ -11,7 +11,7 @@ from swerve.errors import SwerveError
 from cli.backtest import backtest
 from cli.check import check
 from cli.faults import OneClearLine
-from cli.options import Kind, Port, Severity, StackName, WindowLength, checked_zone
+from cli.options import Kind, Level, Port, Severity, StackName, WindowLength, checked_zone
 from cli.training import evaluate, export, train, tune
 
 LOCAL = "Try it here"
@@ -202,6 +202,7 @@ def alerts(
     ] = None,
     severity: Annotated[Severity | None, typer.Option(help="Only those of this urgency.")] = None,
     kind: Annotated[Kind | None, typer.Option(help="Only those of this kind of change.")] = None,
+    level: Annotated[Level | None, typer.Option(help="Only those of such subjects.")] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One interest-alert/1.0 object a line.")
     ] = False,
@@ -209,13 +210,16 @@ def alerts(
 ) -> None:
     """List the alerts, oldest window first.
 
+    Of the states, `selected` waits for the digest or its turn, and `sent` was mailed. In brackets:
+    `updated` by late data, `resolved` when it no longer stood out.
+
     [dim]Example:[/dim]  swerve alerts --severity high --json | jq .subject.id
     """
     from cli.look import alert_lines, chosen_alerts
     from cli.stack import open_stack
 
     opened = open_stack(stack)
-    rows = chosen_alerts(opened, window, severity, kind)
+    rows = chosen_alerts(opened, window, severity, kind, level)
     for line in [row.payload for row in rows] if as_json else alert_lines(rows):
         typer.echo(line)
     if not rows:
@@ -288,10 +292,10 @@ def inspect_batch(
 
 
 def _inspect(what: str, which: str | int, stack: str | None) -> None:
-    from cli import look
+    from cli import look, look_user
     from cli.stack import open_stack
 
-    for line in getattr(look, what)(open_stack(stack), which):
+    for line in getattr(look_user if what == "user" else look, what)(open_stack(stack), which):
         typer.echo(line)
 
 

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 Severity = Literal["critical", "high", "medium", "low"]
+Level = Literal["user", "category", "product", "campaign", "platform"]
 Kind = Literal["switch", "new_interest", "drift", "breadth_change", "surge", "drop", "churn_risk"]
 
 

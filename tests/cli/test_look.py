@@ -18,12 +18,13 @@ from swerve.domain.packing import UserTable, pack
 from swerve.domain.population import Population
 from swerve.domain.profile import ShardState
 from swerve.domain.totals import totals_of
+from swerve.domain.window import DAY_MS
 from swerve.errors import SwerveError
 from swerve.ports import AlertRow, PartialItem
 from swerve.run import PROGRESS, shard_key
 from swerve.settings import Settings
 
-from cli import look
+from cli import look, look_user
 from cli.look import Snapshot
 from tests.fakes import World
 
@@ -125,7 +126,7 @@ def stack() -> FakeStack:
 
 
 def test_a_user_is_shown_by_window_and_no_event_twice(stack: FakeStack) -> None:
-    said = "\n".join(look.user(stack, f"u-{USER:016x}"))
+    said = "\n".join(look_user.user(stack, f"u-{USER:016x}"))
     assert "shard 1  4 events" in said
     assert "2026-11-16  4 purchase" in said
     assert "shoes/running 4" in said
@@ -140,28 +141,43 @@ def test_a_user_is_shown_as_the_detector_remembers_it(stack: FakeStack) -> None:
     stack.data.put(shard_key(SPEC, MONDAY, 1), kept.to_bytes())
     stack.windows.put_state(PROGRESS, {"from": MONDAY, "through": MONDAY}, None)
     # WHEN
-    said = "\n".join(look.user(stack, f"u-{USER:016x}"))
+    said = "\n".join(look_user.user(stack, f"u-{USER:016x}"))
     # THEN
     assert "remembered after the window of 2026-11-16" in said
     assert "first seen    2026-11-16" in said
     assert "shoes/running              4 in the last 8 weeks, 0.0 before" in said
 
 
+def test_silent_windows_are_counted_and_named_categories_shown_by_window(stack: FakeStack) -> None:
+    # GIVEN a user who comes again three weeks later, and an alert that names a category
+    late = events(USER, [5])
+    store(stack, "b3", replace(late, time_ms=late.time_ms + 21 * DAY_MS))
+    row = alert(f"u-{USER:016x}", "high")
+    told = json.loads(row.payload)
+    told["change"]["to"] = {"category": "shoes/running"}
+    stack.alerts.put(replace(row, payload=json.dumps(told)), None)
+    # WHEN
+    said = "\n".join(look_user.user(stack, f"u-{USER:016x}"))
+    # THEN
+    assert "2026-11-23  nothing for 2 windows" in said
+    assert "shoes/running             4 0 0 1" in said
+
+
 def test_a_user_with_an_alert_may_be_named_shortly(stack: FakeStack) -> None:
     stack.alerts.put(alert(f"u-{USER:016x}", "high"), None)
-    assert next(look.user(stack, "u-1a2b3c4d")).startswith(f"u-{USER:016x}")
+    assert next(look_user.user(stack, "u-1a2b3c4d")).startswith(f"u-{USER:016x}")
 
 
 def test_a_short_name_of_two_users_is_refused(stack: FakeStack) -> None:
     stack.alerts.put(alert(f"u-{USER:016x}", "high"), None)
     stack.alerts.put(alert(f"u-{OTHER:016x}", "high"), None)
     with pytest.raises(SwerveError, match="not one user"):
-        list(look.user(stack, "u-1a2b3c4d"))
+        list(look_user.user(stack, "u-1a2b3c4d"))
 
 
 def test_a_user_without_events_is_said_to_have_none(stack: FakeStack) -> None:
     with pytest.raises(SwerveError, match="no event"):
-        list(look.user(stack, f"u-{OTHER:016x}"))
+        list(look_user.user(stack, f"u-{OTHER:016x}"))
 
 
 def test_a_shard_counts_users_and_events(stack: FakeStack) -> None:
