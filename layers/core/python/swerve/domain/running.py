@@ -33,7 +33,7 @@ _POOLED_WEEKS, _BUCKET_WEEKS = 2000.0, 8000.0  # user-weeks that weigh as much a
 _TAIL_WEEKS = 60.0
 # Parts of a steeper line that are not believed: tails bend less than the bulk, and of two noisy
 # slopes the larger one is too large. Set on simulated shops of unchanged users.
-_CAUTION, _DOUBT = 0.2, 0.85
+_CAUTION, _DOUBT = 0.2, 0.9
 _SCALES, _SHIFTS = (0.4, 4.0), (-6.0, 1.5)
 _PARTS = 4
 _UNMOVED = np.array([0.0, 1.0, 0.0, 0.0])
