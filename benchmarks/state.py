@@ -45,7 +45,7 @@ def bytes_by_user(state: ShardState) -> NDArray[np.float64]:
         pairs, recent = _rows(table, size)
         for column, values in table.arrays(name, size).items():
             rows = recent if column.endswith(("rows", "count")) else pairs
-            parts += len(binary.dump("", {}, {column: values})) * rows / rows.sum()
+            parts += len(binary.dump("", {}, {column: values})) * rows / max(rows.sum(), 1)
     rest = len(state.to_bytes()) - parts.sum()
     return np.asarray(parts + rest / size)
 

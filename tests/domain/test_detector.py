@@ -188,6 +188,49 @@ def test_history_is_required():
         assert all(np.all(scores.p[h][~scores.ready] == 1.0) for h in Head)
 
 
+def test_users_without_categories_are_scored_and_not_told_of():
+    # GIVEN users 0 to 19 whose items have no category, and change
+    def change(user, week, taste, others):
+        return others[(user + 40) % 100] if user < 20 and week > 18 else taste
+
+    events = shop(users=100, weeks=26, rate=25, change=change)
+    bare = np.isin(events.user, [np.uint64(name(user)) for user in range(20)])
+    events = replace(events, category=np.where(bare, np.uint64(0), events.category))
+    detector = Detector(WEEKLY, Calibration.shipped())
+    everyone = dict.fromkeys(Head, 1.0)
+    # WHEN
+    told = [
+        c
+        for context, (state,), (scores,) in walk(events)
+        for c in detector.candidates(state, scores, context, Recalibration.identity(), everyone)
+    ]
+    # THEN
+    assert any(c.head is Head.ENGAGEMENT and c.subject == f"u-{name(3):016x}" for c in told)
+    bare_users = {f"u-{name(user):016x}" for user in range(20)}
+    assert not any(c.head is Head.INTEREST and c.subject in bare_users for c in told)
+    # AND what is told of the others is clear
+    assert all(
+        c.falling or c.rising or c.kind is Kind.BREADTH_CHANGE
+        for c in told
+        if c.head is Head.INTEREST
+    )
+
+
+def test_a_silence_is_news_for_eight_weeks():
+    # GIVEN users who leave in week 15
+    def volume(user, week):
+        return 0.0 if user < 4 and week >= 15 else 1.0
+
+    silent = [np.uint64(name(user)) for user in range(4)]
+    p = {
+        context.age: scores.p[Head.ENGAGEMENT][np.isin(scores.users, silent)].min()
+        for context, _, (scores,) in walk(shop(users=40, weeks=28, rate=20, volume=volume))
+    }
+    # THEN
+    assert p[22] < 0.01
+    assert p[24] == 1.0
+
+
 @pytest.mark.parametrize("days", [7, 1])
 @pytest.mark.parametrize("when", [range(9), range(16, 20)], ids=["too few since", "too few before"])
 def test_a_basket_or_two_are_no_interest_to_compare(when, days):

@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from swerve.domain.evidence_engagement import HIGH, LOW, Trailing, gains
+from swerve.domain.evidence_engagement import HIGH, LOW, Trailing, gains, weekly
+from swerve.domain.totals import WEEKLY_DECAY
+
+from tests.domain.shop import shop
+from tests.domain.test_detector import walk
 
 ALL = slice(0, 8)
 
@@ -19,16 +23,18 @@ def trailing(seen, level, worth, factor=1.0):
 
 @pytest.mark.parametrize(("r", "mean"), [(0.6, 6.0), (4.0, 8.0), (4.0, 40.0)])
 @pytest.mark.parametrize("factors", [LOW, HIGH])
-def test_an_unchanged_user_exceeds_x_with_a_chance_of_about_exp_x(r, mean, factors):
-    # GIVEN users of whom twenty weeks are known, and who go on in the same way
+@pytest.mark.parametrize("calendar", [1.0, 0.3, 5.0])
+def test_an_unchanged_user_exceeds_x_with_a_chance_of_about_exp_x(r, mean, factors, calendar):
+    # GIVEN users of whom twenty weeks are known, and who go on in the same way, as all do
     rng = np.random.default_rng(11)
-    weeks = rng.poisson(rng.gamma(r, mean / r, (40_000, 28)))
+    times = np.where(np.arange(28) < 8, calendar, 1.0)
+    weeks = rng.poisson(rng.gamma(r, mean / r, (40_000, 28)) * times)
     level = weeks[:, 8:].mean(axis=1)
     # WHEN the last eight weeks are compared with them
-    best = gains(trailing(weeks[:, :8], level, 20.0), ALL, r, factors).max(axis=1)
+    best = gains(trailing(weeks[:, :8], level, 20.0, calendar), ALL, r, factors).max(axis=1)
     # THEN a scan over eight ages and some factors is hardly more than one test
     for x in (3.0, 4.0, 5.0):
-        assert 0.02 < np.mean(best > x) / np.exp(-x) < 2.0
+        assert 0.01 < np.mean(best > x) / np.exp(-x) < 2.0
 
 
 def test_a_short_past_says_less_than_a_long_one():
@@ -52,3 +58,19 @@ def test_a_calendar_that_moves_everybody_moves_nobody(factor, level, factors):
 
 def test_nobody_seen_and_nothing_known_is_no_evidence():
     assert np.all(np.abs(gains(trailing([0] * 8, 0.0, 2.0), ALL, 1.0, LOW)) < 1e-3)
+
+
+@pytest.mark.parametrize("grown", [0.5, 1.0, 3.0, 20.0])
+def test_a_past_is_worth_no_more_weeks_than_decay_leaves(grown):
+    # GIVEN a user who came every week for three years, in a shop that grew for good
+    *_, (context, (state,), _) = walk(shop(users=3, weeks=20, rate=8))
+    span = sum(WEEKLY_DECAY**week for week in range(150))
+    state.old[:, [1, 3]] = grown * span
+    # WHEN
+    worth = weekly(state, context)["events"].worth
+    # THEN it is what a mean of so fading weights is worth at most
+    most = (1 + WEEKLY_DECAY) / (1 - WEEKLY_DECAY)
+    assert np.all(np.isfinite(worth))
+    assert np.all(worth > 0)
+    assert grown > 1 or worth.max() <= most
+    assert worth.max() <= 2 * (grown * span + 8) + 2

@@ -128,7 +128,7 @@ def _series(payload: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) ->
 def _before_and_now(payload: Mapping[str, Any], label: str) -> str:
     """Two bars a category, was and is, where no history was kept."""
     moved = [payload["change"][side] for side in ("to", "from")]
-    moved = [share for share in moved if "share" in share]
+    moved = [share for share in moved if share.get("share") or share.get("was")]
     if not moved:
         return ""
     wide = _WIDTH - 230

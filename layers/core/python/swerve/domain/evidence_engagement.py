@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LOW = (0.05, 0.2, 0.35, 0.5)
 HIGH = (1.6, 2.5, 4.0)
 _PRIOR_WEEKS = 2.0
-_LEAST_LEVEL = 1e-6
+_LEAST_LEVEL, _LEAST_CALENDAR = 1e-6, 1e-3
 _DAYS_RATIO = 2.5  # days vary less than events
 
 
@@ -67,8 +67,10 @@ def weekly(state: ShardState, context: Context) -> dict[str, Trailing]:
         decay = state.decay**per_week
         for age in range(seen.shape[1] - 1, -1, -1):
             level[:, age] = (total + prior) / (span + _PRIOR_WEEKS)
-            # Weights d^i that sum to s are worth (sum)^2 / sum of squares = s (1 + d) / (1 + d^n).
-            worth[:, age] = _PRIOR_WEEKS + span * (1.0 + decay) / (2.0 - span * (1.0 - decay))
+            # Weights d^i that sum to s are worth (sum)^2 / sum of squares = s (1 + d) / (1 + d^n);
+            # where the calendar has grown for good, s is more than weeks can be.
+            faded = np.maximum(1.0 - span * (1.0 - decay), 0.0)
+            worth[:, age] = _PRIOR_WEEKS + span * (1.0 + decay) / (1.0 + faded)
             total = total * decay + seen[:, age]
             span = span * decay + factor[age] * lived[:, age]
         out[name] = Trailing(seen, factor, level, worth)
@@ -104,11 +106,11 @@ def gains(trailing: Trailing, ages: slice, r: float, factors: tuple[float, ...])
     without a change one mean explains it and the last weeks, so that a short past says less.
     """
     age = np.arange(1, ages.stop + 1)[ages]
-    calendar = np.cumsum(trailing.factor)[ages] / age
+    calendar = np.maximum(np.cumsum(trailing.factor)[ages] / age, _LEAST_CALENDAR)
     past = trailing.worth[:, ages.stop - 1, None]
     mean = np.maximum(trailing.level[:, ages.stop - 1, None], _LEAST_LEVEL)
     seen, before = np.cumsum(trailing.seen, axis=1)[:, ages], mean * past
-    joint = (before + seen) / (past + age * calendar)
+    joint = _joint_mean(before, past, seen, age, calendar, r)
     gain = before * np.log(mean / joint) - (before + past * r) * np.log((r + mean) / (r + joint))
     usual = np.log(r + calendar * joint)
     best = np.full(seen.shape, -np.inf)
@@ -117,3 +119,22 @@ def gains(trailing: Trailing, ages: slice, r: float, factors: tuple[float, ...])
         fall = np.log(r + f * calendar * mean) - usual
         best = np.maximum(best, seen * rise - (seen + age * r) * fall)
     return np.asarray(gain + best)
+
+
+def _joint_mean(
+    before: Floats,
+    past: Floats,
+    seen: Floats,
+    age: NDArray[np.integer],
+    calendar: Floats,
+    r: float,
+) -> Floats:
+    """Likeliest weekly mean of both counts, if the second is `calendar` times the usual.
+
+    The root of a quadratic; where the calendar is 1, all events over all weeks.
+    """
+    square, both = calendar * (past + age), (before + seen) * r
+    half = seen + calendar * before - r * (past + calendar * age)
+    root = np.sqrt(half * half + 4.0 * square * both)
+    # Of the two forms of the root, that which does not take almost equal numbers apart.
+    return np.where(half > 0, (half + root) / (2.0 * square), 2.0 * both / (root - half + 1e-300))

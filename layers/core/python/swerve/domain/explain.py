@@ -114,7 +114,10 @@ def explain(
         else:
             kind, age, facts = _engagement(some, trailing, place, single)
         if head is Head.INTEREST:
-            falling, rising = _told(moved, _since(some, moved, place, age), kind)
+            lately, since = _lately(moved, place), _since(some, moved, place, age)
+            falling, rising = _told(moved, lately, since, kind)
+            if kind is Kind.NEW_INTEREST and not any(s.before < _UNKNOWN_SHARE for s in rising):
+                kind = Kind.SWITCH
             if not (falling or rising or kind is Kind.BREADTH_CHANGE):
                 continue  # nothing that could be named: more weeks may tell
         else:
@@ -265,13 +268,14 @@ def _engagement(
     return kind, age, facts
 
 
-def _told(moved: _Moved, since: _Mix, kind: Kind) -> tuple[tuple[Share, ...], tuple[Share, ...]]:
+def _told(
+    moved: _Moved, lately: _Mix, since: _Mix, kind: Kind
+) -> tuple[tuple[Share, ...], tuple[Share, ...]]:
     """What fell and what rose, where it is clear; a new interest is named before grown ones.
 
     Of many categories a few rise by chance, or on one trip. What fell may be missed for longer than
     since the week in which the mix changed most.
     """
-    lately = _lately(moved, int(moved.view.user[since.pairs[0]]))
     fell = (since.surprise >= _CLEAR) | ((lately.now < lately.before) & (lately.surprise >= _CLEAR))
     rose = (since.days >= _DAYS) & (since.surprise >= _CLEAR)
     first = since.before < _UNKNOWN_SHARE if kind is Kind.NEW_INTEREST else None

@@ -176,6 +176,12 @@ def is_launch(payload: Mapping[str, Any]) -> bool:
     return bool(own and new)
 
 
+def is_weekly(payload: Mapping[str, Any]) -> bool:
+    """Whether its actions are a mean by week; those of groups and early notices are of a window."""
+    mean = payload["level"] == "user" and not payload.get("provisional")
+    return bool(mean or payload["stack"]["window_days"] > 1)
+
+
 def is_silent(payload: Mapping[str, Any]) -> bool:
     """Whether a user who does less has not been seen for a while."""
     losing = payload["kind"] in {"drop", "churn_risk"} and payload["level"] == "user"

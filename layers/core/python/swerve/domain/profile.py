@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 RESIDUALS = 16
 FORECASTS = 2
 _RING_TOP = 65_535
+_KIND = "shard/2"  # with the layout: an older checkpoint is refused, not misread
 _BY_USER = ("first", "events", "active", "old", "wary", "hidden", "forecast", "residuals")
 
 
@@ -206,12 +207,12 @@ class ShardState:
         arrays |= self.cohort.arrays()
         arrays |= self.categories.arrays("category", self.users.size)
         arrays |= self.items.arrays("item", self.users.size)
-        return binary.dump("shard", {"days": self.days, "window": self.window}, arrays)
+        return binary.dump(_KIND, {"days": self.days, "window": self.window}, arrays)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> ShardState:
         """Inverse of `to_bytes`."""
-        facts, arrays = binary.load("shard", data)
+        facts, arrays = binary.load(_KIND, data)
         by_user: dict[str, Any] = {name: arrays[name] for name in _BY_USER}
         return cls(
             **facts,

@@ -15,6 +15,7 @@ from swerve.domain.figures import (
     is_rarest,
     is_seasonal,
     is_silent,
+    is_weekly,
     last_day_of_change,
     local,
     moved,
@@ -288,9 +289,11 @@ def _sentence(payload: Mapping[str, Any]) -> str:  # noqa: PLR0911 - a case a ki
         case "switch" if before and after:
             return f"Interest moved from {before} to {after}, among others."
         case "switch" if before:
-            return f"Interest moved away from {before}, to many other things."
+            return f"Interest moved away from {before}."
         case "switch":
             return f"Interest moved to {after}, among others." if after else "Interests changed."
+        case "new_interest" if is_launch(payload):
+            return f"{after} is new."
         case "new_interest":
             return f"First lasting interest in {after}." if after else "A first lasting interest."
         case "drift" if before and after:
@@ -343,10 +346,8 @@ def _numbers(payload: Mapping[str, Any]) -> list[str]:
     facts = payload["facts"]
     lines = []
     if "actions_now" in facts and "actions_before" in facts:
-        lines.append(
-            f"{number_of(facts['actions_before'])} -> {number_of(facts['actions_now'])} "
-            "actions a week."
-        )
+        pair = f"{number_of(facts['actions_before'])} -> {number_of(facts['actions_now'])}"
+        lines.append(f"{pair} actions a {'week' if is_weekly(payload) else 'day'}.")
         if is_seasonal(facts) and payload["kind"] in {"surge", "drop"}:
             lines.append("The shop's own season is divided out of the change.")
     if "breadth_now" in facts and payload["kind"] == "breadth_change":

@@ -15,6 +15,7 @@ from swerve.domain.figures import (
     is_rarest,
     is_seasonal,
     is_silent,
+    is_weekly,
     last_day_of_change,
     local,
     moved,
@@ -164,8 +165,7 @@ def note(payload: Mapping[str, Any]) -> list[str]:
             return ["撤回：补齐迟到数据后，该变化不再显著。请撤销因此前消息而采取的措施。"]
         case "resolved":
             ended = day(last_day_of_change(payload), year=True)
-            over = f"该变化已于{ended}前结束，或已成为常态，不再显著。"
-            return [_GONE if is_silent(payload) else over]
+            return [_GONE if is_silent(payload) else f"该变化已于{ended}前结束，或已成为常态。"]
         case "updated":
             return ["数据补齐后本预警有变化，请以本邮件为准。"]
     if payload.get("provisional"):
@@ -301,9 +301,11 @@ def _sentence(payload: Mapping[str, Any]) -> str:  # noqa: PLR0911 - a case a ki
         case "switch" if before and after:
             return f"部分兴趣由【{before}】转向【{after}】。"
         case "switch" if before:
-            return f"对【{before}】的兴趣分散到了其他品类。"
+            return f"兴趣已离开【{before}】。"
         case "switch":
             return f"部分兴趣转向了【{after}】。" if after else "兴趣发生变化。"
+        case "new_interest" if is_launch(payload):
+            return f"【{after}】为新上线。"
         case "new_interest":
             return f"首次出现对【{after}】的持续兴趣。" if after else "首次出现新的持续兴趣。"
         case "drift" if before and after:
@@ -353,16 +355,17 @@ def _numbers(payload: Mapping[str, Any]) -> list[str]:
     facts = payload["facts"]
     lines = []
     if "actions_now" in facts and "actions_before" in facts:
-        lines.append(
-            f"每周行为数 {number_of(facts['actions_before'])} → {number_of(facts['actions_now'])}。"
-        )
+        pair = f"{number_of(facts['actions_before'])} → {number_of(facts['actions_now'])}"
+        lines.append(f"每{'周' if is_weekly(payload) else '日'}行为数 {pair}。")
         if is_seasonal(facts) and payload["kind"] in {"surge", "drop"}:
             lines.append("变化幅度已剔除全店季节因素。")
     if "breadth_now" in facts and payload["kind"] == "breadth_change":
         before = number_of(facts.get("breadth_before", 0.0))
         lines.append(f"同等行为数所涉品类：{before} → {number_of(facts['breadth_now'])}个。")
     if is_launch(payload) and "users" in facts:
-        lines.append(f"首{_span(payload)}已有{number_of(facts['users'])}名用户。")
+        lines.append(
+            f"首{'日' if _span(payload) == '天' else '周'}已有{number_of(facts['users'])}名用户。"
+        )
     if is_silent(payload):
         lines.append(f"截至期末已有{round(facts['idle_days'])}天无任何行为。")
     shares = moved(payload)
