@@ -24,8 +24,8 @@ def card(manifest: Mapping[str, Any]) -> str:
 *Written by `swerve export` from `manifest.json`; do not edit.*
 
 **What it is.** One {model["cell"].upper()} layer of {model["hidden"]} units over a user's windows,
-run one stateful step a window; {model["state"]} numbers of state a user, kept in half precision in
-the checkpoint. ONNX opset {model["opset"]}, sha256 `{model["sha256"]}`.
+run one stateful step a window; {model["state"]} numbers of state a user, kept to seven significant
+bits in the checkpoint. ONNX opset {model["opset"]}, sha256 `{model["sha256"]}`.
 
 **What it does.** It forecasts the next window of a user: {", ".join(model["targets"])}. The first
 two are corrections of the user's own level times the shop's calendar; the residual against them
@@ -50,7 +50,7 @@ Shipped: **{model["cell"].upper()}**, the better in events and active days, whic
 uses.
 
 **Parity with torch**: {parity["max_abs_error"]:.1e} at most over {parity["windows"]:,.0f}
-user-windows; {parity["float16_error"]:.1e} with the state rounded to half precision in between.
+user-windows; {parity["rounded_error"]:.1e} with the state rounded to seven bits in between.
 
 **Limits.** Purchases of one US grocer; no views, carts or searches were seen in training. One year:
 no seasons. What the whole system finds, with and without

@@ -70,7 +70,7 @@ def test_the_step_in_onnx_is_the_step_in_torch(cell, streams, trained):
     model = trained[cell].model
     told = parity_of(model, to_onnx(model), streams)
     assert told["max_abs_error"] <= PARITY
-    assert told["float16_error"] < 0.05
+    assert told["rounded_error"] < 0.05
 
 
 @pytest.mark.parametrize("cell", CELLS)

@@ -60,12 +60,12 @@ def watched(
     return replace(
         state,
         residuals=residuals,
-        hidden=_remembered(after),
+        hidden=remembered(after),
         forecast=forecast[:, : state.forecast.shape[1]].astype(np.float16),
     )
 
 
-def _remembered(hidden: NDArray[np.float32]) -> NDArray[np.float16]:
+def remembered(hidden: NDArray[np.float32]) -> NDArray[np.float16]:
     """Round to seven significant bits: the other four are noise, and do not compress."""
     bits = hidden.astype(np.float16).view(np.uint16)
     return ((bits + _HALF_BIT) & _SEVEN_BITS).view(np.float16)
