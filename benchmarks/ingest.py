@@ -236,7 +236,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = asked.folder or Path(temporary)
         if not (folder / "events.parquet").exists():
-            # A process begins with the peak memory of the one that starts it, so this one stays small.
+            # A process begins with the peak memory of the one that starts it: this one stays small.
             write = [sys.executable, __file__, "--one", "write", "--folder", str(folder)]
             subprocess.run([*write, "--events", str(asked.events)], check=True)
         print(
