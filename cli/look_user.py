@@ -7,13 +7,15 @@ from collections import Counter
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from swerve.errors import SwerveError
 
 from cli.look import STATES, alert_lines, all_windows, kept_batches, short
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from numpy.typing import NDArray
     from swerve.domain.event import Events
     from swerve.ports import AlertRow
 
@@ -28,24 +30,26 @@ def user(stack: Stack, subject: str) -> Iterator[str]:
     subject = f"u-{key:016x}"
     events, shard = _events_of(stack, key)
     yield f"{subject}  shard {shard}  {len(events)} events"
-    yield from _by_window(stack, events)
+    windows = stack.settings.windows.window_of(events.time_ms)
+    names = stack.windows.names({int(k) for k in np.unique(events.category)} - {0})
+    yield from _by_window(stack, events, windows, names)
     yield from _remembered(stack, shard, key)
     rows = [r for r in stack.alerts.in_state(STATES) if r.subject_kind.startswith(f"{subject}#")]
     yield f"{len(rows)} alerts"
     if rows:
         rows.sort(key=lambda row: row.window)
         yield from alert_lines(rows)
-        yield from _named(stack, events, rows)
+        place = (windows - windows.min()) // stack.settings.windows.days
+        yield from _named(events, place, names, rows)
 
 
-def _by_window(stack: Stack, events: Events) -> Iterator[str]:
+def _by_window(
+    stack: Stack, events: Events, windows: NDArray[np.int32], names: Mapping[int, str]
+) -> Iterator[str]:
     """What was done in each window; windows without anything are counted."""
-    import numpy as np
     from swerve.domain.behaviour import Behaviour
 
     spec = stack.settings.windows
-    windows = spec.window_of(events.time_ms)
-    names = stack.windows.names({int(k) for k in np.unique(events.category)} - {0})
     seen = set(np.unique(windows).tolist())
     every = range(min(seen), max(seen) + 1, spec.days)
     for active, run in groupby(every, key=seen.__contains__):
@@ -63,24 +67,21 @@ def _by_window(stack: Stack, events: Events) -> Iterator[str]:
             yield f"  {spec.label(window)}  {did:32}  {what}"
 
 
-def _named(stack: Stack, events: Events, rows: Sequence[AlertRow]) -> Iterator[str]:
-    """Events by window of each category that an alert names."""
-    import numpy as np
-
-    spec = stack.settings.windows
+def _named(
+    events: Events, place: NDArray[np.int32], names: Mapping[int, str], rows: Sequence[AlertRow]
+) -> Iterator[str]:
+    """Events by window, counted from 0, of each category that an alert names."""
     told = {
         share["category"]
         for row in rows
         for share in (json.loads(row.payload)["change"].get(side) for side in ("from", "to"))
         if share
     }
-    names = stack.windows.names({int(k) for k in np.unique(events.category)} - {0})
-    windows = (spec.window_of(events.time_ms) - spec.window_of(events.time_ms).min()) // spec.days
     if told:
         yield "categories of these alerts, events by window, oldest first"
     for key, name in sorted(names.items(), key=lambda named: named[1]):
         if name in told:
-            counts = np.bincount(windows[events.category == key], minlength=windows.max() + 1)
+            counts = np.bincount(place[events.category == key], minlength=place.max() + 1)
             yield f"  {short(name):24}  {' '.join(map(str, counts.tolist()))}"
 
 
@@ -103,7 +104,6 @@ def _user_key(stack: Stack, subject: str) -> int:
 
 def _events_of(stack: Stack, key: int) -> tuple[Any, int]:
     """Return a user's events and shard; the shard is found by looking, it needs no secret."""
-    import numpy as np
     from swerve.domain.event import Events
     from swerve.domain.packing import unpack
 

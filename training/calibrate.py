@@ -170,10 +170,10 @@ def tables_of(
     )
     values, bucket = told[:, 1:], np.searchsorted(edges, told[:, 0], side="right")
     buckets, as_ratios = edges.size + 1, design.as_ratios
-    least = np.where(np.isin(names, design.long_tailed), LEAST_SLOPE, float(as_ratios))
+    least = np.where(np.isin(names, design.long_tailed), LEAST_SLOPE, 0.0)
     single = TailTable.fitted(values, bucket, buckets, least, as_ratios=as_ratios)
     score = soft_maximum(-single.log_p(values, bucket), weights, design.power)[:, None]
-    combined = TailTable.fitted(score, bucket, buckets, float(as_ratios), as_ratios=as_ratios)
+    combined = TailTable.fitted(score, bucket, buckets, as_ratios=as_ratios)
     return HeadTables(names, weights, edges, design.power, single, combined, {}, design.share, {})
 
 

@@ -135,6 +135,6 @@ def _joint_mean(
     """
     square, both = calendar * (past + age), (before + seen) * r
     half = seen + calendar * before - r * (past + calendar * age)
-    root = np.sqrt(half * half + 4.0 * square * both)
     # Of the two forms of the root, that which does not take almost equal numbers apart.
-    return np.where(half > 0, (half + root) / (2.0 * square), 2.0 * both / (root - half + 1e-300))
+    root = np.abs(half) + np.sqrt(half * half + 4.0 * square * both)
+    return np.where(half > 0, root / (2.0 * square), 2.0 * both / root)

@@ -67,15 +67,12 @@ class _Mix:
         Shares.
     total : float
         Actions of the weeks.
-    days : int64[n]
-        Days of the weeks on which the category occurred.
     """
 
     pairs: NDArray[np.intp]
     before: Floats
     now: Floats
     total: float
-    days: NDArray[np.int64]
 
     @property
     def surprise(self) -> Floats:
@@ -109,20 +106,19 @@ def explain(
             for k, name in enumerate(tables.statistics)
         }
         evidence = {name: float(scores.evidence[name][row]) for name in tables.statistics}
+        lately = _lately(moved, place)
         if head is Head.INTEREST:
             kind, age, facts = _interest(some, moved, trailing, place, single)
-        else:
-            kind, age, facts = _engagement(some, trailing, place, single)
-        if head is Head.INTEREST:
-            lately, since = _lately(moved, place), _since(some, moved, place, age)
-            falling, rising = _told(moved, lately, since, kind)
+            since, days = _since(some, moved, place, age)
+            falling, rising = _told(moved, lately, since, days, kind)
             if kind is Kind.NEW_INTEREST and not any(s.before < _UNKNOWN_SHARE for s in rising):
                 kind = Kind.SWITCH
             if not (falling or rising or kind is Kind.BREADTH_CHANGE):
                 continue  # nothing that could be named: more weeks may tell
         else:
+            kind, age, facts = _engagement(some, trailing, place, single)
             # A user who does nothing any more has no new mix: the weeks before stand for it.
-            falling, rising = _shares(moved, _lately(moved, place))
+            falling, rising = _shares(moved, lately)
         made.append(
             Candidate(
                 level=Level.USER,
@@ -201,12 +197,13 @@ def _age_of(by_week: Floats, part: float) -> int:
 def _lately(moved: _Moved, place: int) -> _Mix:
     """One user's mix in the last weeks of the longest age."""
     pairs = np.flatnonzero(moved.view.user == place)
-    total, days = float(moved.view.total[place]), np.full(pairs.size, _DAYS)
-    return _Mix(pairs, moved.before[pairs], moved.now[pairs], total, days)
+    return _Mix(pairs, moved.before[pairs], moved.now[pairs], float(moved.view.total[place]))
 
 
-def _since(state: ShardState, moved: _Moved, place: int, weeks: int) -> _Mix:
-    """One user's mix in the newest weeks, against all weeks before them."""
+def _since(
+    state: ShardState, moved: _Moved, place: int, weeks: int
+) -> tuple[_Mix, NDArray[np.int64]]:
+    """One user's mix in the newest weeks against all before, and on how many days each occurred."""
     pairs = np.flatnonzero(moved.view.user == place)
     per_week = 7 // state.days
     newest = _counts(state.ring[: weeks * per_week], pairs)
@@ -214,7 +211,8 @@ def _since(state: ShardState, moved: _Moved, place: int, weeks: int) -> _Mix:
     before = moved.before[pairs] * moved.view.past[place] + moved.view.prior.own * between
     days, now = newest.T
     total = float(now.sum())
-    return _Mix(pairs, before / max(before.sum(), 1e-9), now / max(total, 1.0), total, days)
+    mix = _Mix(pairs, before / max(before.sum(), 1e-9), now / max(total, 1.0), total)
+    return mix, days
 
 
 def _counts(slots: Sequence[Slot], pairs: NDArray[np.intp]) -> NDArray[np.int64]:
@@ -269,7 +267,7 @@ def _engagement(
 
 
 def _told(
-    moved: _Moved, lately: _Mix, since: _Mix, kind: Kind
+    moved: _Moved, lately: _Mix, since: _Mix, days: NDArray[np.int64], kind: Kind
 ) -> tuple[tuple[Share, ...], tuple[Share, ...]]:
     """What fell and what rose, where it is clear; a new interest is named before grown ones.
 
@@ -277,7 +275,7 @@ def _told(
     since the week in which the mix changed most.
     """
     fell = (since.surprise >= _CLEAR) | ((lately.now < lately.before) & (lately.surprise >= _CLEAR))
-    rose = (since.days >= _DAYS) & (since.surprise >= _CLEAR)
+    rose = (days >= _DAYS) & (since.surprise >= _CLEAR)
     first = since.before < _UNKNOWN_SHARE if kind is Kind.NEW_INTEREST else None
     return _shares(moved, since, fell, rose, first)
 

@@ -161,11 +161,11 @@ def is_worth_naming(payload: Mapping[str, Any], side: str) -> bool:
 
 def moved(payload: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Shares that tell of this kind of change, gained before lost."""
+    if is_launch(payload):
+        return []
     sides = {"surge": ("to",), "drop": ("from",), "churn_risk": ()}.get(
         payload["kind"], ("to", "from")
     )
-    if is_launch(payload):
-        return []
     return [payload["change"][side] for side in sides if is_worth_naming(payload, side)]
 
 

@@ -57,7 +57,7 @@ class TailTable:
         exp(-x): where the model holds, it is not (Markov's inequality).
         """
         count = values.shape[1]
-        least = np.broadcast_to(least_slope, count)
+        least = np.broadcast_to(np.maximum(least_slope, float(as_ratios)), count)
         quantiles = np.empty((buckets, count, LEVELS.size))
         slopes = np.empty((buckets, count))
         for b in range(buckets):
