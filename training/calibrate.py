@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from swerve.adapters.local_events import read_canonical
-from swerve.domain import running
+from swerve.domain import matching
 from swerve.domain.calibration import Calibration, HeadTables, soft_maximum
 from swerve.domain.candidate import Head
-from swerve.domain.detector import ACTIVITY, Detector, evidence_of, settled_in
+from swerve.domain.detector import ACTIVITY, NOBODY, Detector, evidence_of, settled_in
+from swerve.domain.matching import Bulk
 from swerve.domain.profile import ShardState
+from swerve.domain.running import Histograms
 from swerve.domain.tables import TailTable
 from swerve.domain.window import WindowSpec
 
@@ -174,7 +176,9 @@ def tables_of(
     single = TailTable.fitted(values, bucket, buckets, least, as_ratios=as_ratios)
     score = soft_maximum(-single.log_p(values, bucket), weights, design.power)[:, None]
     combined = TailTable.fitted(score, bucket, buckets, as_ratios=as_ratios)
-    return HeadTables(names, weights, edges, design.power, single, combined, {}, design.share, {})
+    return HeadTables(
+        names, weights, edges, design.power, single, combined, {}, design.share, {}, {}
+    )
 
 
 def log_p_of(tables: HeadTables, head: Head, walked: Walk) -> NDArray[np.float64]:
@@ -230,28 +234,34 @@ def with_alarms(tables: HeadTables, head: Head, walks: Sequence[Walk]) -> HeadTa
     return replace(tables, alarms=curves)
 
 
-def bulk_of(calibration: Calibration, folder: Path, zone: str, days: int) -> NDArray[np.float64]:
-    """Measure what the running calibration compares a shop with, float64[heads, 7]."""
+def bulk_of(calibration: Calibration, folder: Path, zone: str, days: int) -> Bulk:
+    """Measure what the running calibration compares a shop with."""
     spec = WindowSpec(7 if days == 7 else 1, zone)
     events = read_canonical([folder / "EVENTS.csv.gz"], zone).events
-    calm = np.zeros((len(Head), running.BINS))
-    every = np.zeros((len(Head), running.BINS))
+    every = np.zeros((len(Head), matching.BINS))
+    calm, ended = np.zeros_like(every), np.zeros(matching.BINS)
     detector, state = Detector(spec, calibration), ShardState.empty(spec)
     for counts, context in in_context(events, spec):
         state, scores = detector.score(state, counts, context)
-        calm += scores.histograms.counts.sum(axis=1)
+        calm += scores.histograms.calm.sum(axis=1)
+        ended += scores.histograms.ended.sum(axis=0)
         log_p = {head: np.log(p) for head, p in scores.p.items()}
         kept = dict.fromkeys(Head, scores.ready)
-        every += running.Histograms.of(log_p, scores.bucket, kept).counts.sum(axis=1)
-    return np.stack([running.bulk_of(*pair) for pair in zip(calm, every, strict=True)])
+        every += Histograms.of(log_p, scores.bucket, kept, NOBODY).calm.sum(axis=1)
+    calm_bulk = [matching.calm_of(*pair) for pair in zip(calm, every, strict=True)]
+    per_week = 7 // spec.days
+    return Bulk(np.stack(calm_bulk), matching.ended_of(ended, per_week), per_week)
 
 
-def with_bulk(
-    heads: Mapping[Head, HeadTables], bulk: Mapping[int, NDArray[np.float64]]
-) -> dict[Head, HeadTables]:
+def with_bulk(heads: Mapping[Head, HeadTables], bulk: Mapping[int, Bulk]) -> dict[Head, HeadTables]:
     """Keep what was measured with the tables of each head."""
+    ended = {days: b.ended for days, b in bulk.items()}
     return {
-        head: replace(heads[head], bulk={days: b[place] for days, b in bulk.items()})
+        head: replace(
+            heads[head],
+            calm={days: b.calm[place] for days, b in bulk.items()},
+            ended=ended if head is Head.ENGAGEMENT else {},
+        )
         for place, head in enumerate(Head)
     }
 

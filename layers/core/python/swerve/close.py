@@ -167,7 +167,7 @@ def score(deps: CloseDeps, run_name: str, shard: int) -> None:
         state, scores = deps.detector.score(state, count_window(events, spec, window), context)
         scored[f"{label}.histograms"] = scores.histograms.to_bytes()
         candidates = _explained(deps, state, scores, context, running)
-        running = running.advance(window, _times(scores.histograms, run.shards))
+        running = running.advance(window, scores.histograms.times(run.shards))
         scored[f"{label}.json"] = json.dumps(
             {
                 "tested": int(np.count_nonzero(scores.ready)),
@@ -252,11 +252,6 @@ def _explained(
         replace(candidate, p_value=float(scores.p[candidate.head][row]))
         for candidate, row in zip(chosen, rows, strict=True)
     ]
-
-
-def _times(histograms: Histograms, shards: int) -> Histograms:
-    """As if all shards were like this one."""
-    return Histograms(histograms.counts * shards)
 
 
 def checkpoint_before(deps: CloseDeps, run: Run, shard: int) -> Checkpoint:

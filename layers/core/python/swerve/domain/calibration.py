@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from swerve.domain.candidate import Head
+from swerve.domain.matching import Bulk
 from swerve.domain.running import Histograms, Recalibration, RunningCalibration
 from swerve.domain.tables import SMALLEST, TailTable
 
@@ -52,9 +53,9 @@ class HeadTables:
         often unchanged users fall below p, each counted once in the cool-down.
     share : float
         Of the total budget.
-    bulk : mapping
-        Window length in days to what the running calibration compares a shop with,
-        float64[7] (`running.bulk_of`).
+    calm, ended : mapping
+        Window length in days to what the running calibration compares a shop with
+        (`matching.Bulk`); `ended` of engagement alone.
     """
 
     statistics: tuple[str, ...]
@@ -65,7 +66,8 @@ class HeadTables:
     combined: TailTable
     alarms: Mapping[int, tuple[Floats, Floats]]
     share: float
-    bulk: Mapping[int, Floats]
+    calm: Mapping[int, Floats]
+    ended: Mapping[int, Floats]
 
     def bucket(self, activity: Floats) -> NDArray[np.uint8]:
         """Activity bucket of each user."""
@@ -91,7 +93,8 @@ class HeadTables:
             "combined": self.combined.to_facts(),
             "alarms": {str(d): [x.tolist(), y.tolist()] for d, (x, y) in self.alarms.items()},
             "share": self.share,
-            "bulk": {str(days): values.tolist() for days, values in self.bulk.items()},
+            "calm": {str(days): values.tolist() for days, values in self.calm.items()},
+            "ended": {str(days): values.tolist() for days, values in self.ended.items()},
         }
 
     @classmethod
@@ -108,7 +111,8 @@ class HeadTables:
                 int(d): (np.asarray(x), np.asarray(y)) for d, (x, y) in facts["alarms"].items()
             },
             share=facts["share"],
-            bulk={int(days): np.asarray(values) for days, values in facts.get("bulk", {}).items()},
+            calm={int(days): np.asarray(values) for days, values in facts["calm"].items()},
+            ended={int(days): np.asarray(values) for days, values in facts["ended"].items()},
         )
 
 
@@ -143,9 +147,10 @@ class Calibration:
             thresholds[head] = float(np.clip(np.exp(inside + beyond), SMALLEST, 1.0))
         return thresholds
 
-    def bulk(self, spec: WindowSpec) -> Floats:
-        """What the running calibration compares a shop with, float64[heads, 7]."""
-        return np.stack([self.heads[head].bulk[spec.days] for head in Head])
+    def bulk(self, spec: WindowSpec) -> Bulk:
+        """What the running calibration compares a shop with."""
+        calm = np.stack([self.heads[head].calm[spec.days] for head in Head])
+        return Bulk(calm, self.heads[Head.ENGAGEMENT].ended[spec.days], 7 // spec.days)
 
     def to_json(self) -> str:
         """Text of the tables."""

@@ -13,8 +13,8 @@ from swerve.domain.evidence_engagement import engagement_evidence
 from swerve.domain.evidence_interest import interest_evidence
 from swerve.domain.explain import explain
 from swerve.domain.forecast import watched
+from swerve.domain.matching import SUSPECT_P
 from swerve.domain.population import RING_WEEKS
-from swerve.domain.running import SUSPECT_P
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +36,7 @@ _LEARN_WEEKS = 9
 ACTIVITY = {Head.INTEREST: "activity", Head.ENGAGEMENT: "level"}
 _WARY_WEEKS = 26
 _HABIT_DAYS = 6.0  # remembered days of activity
+NOBODY = (np.empty(0), np.empty(0, np.uint8))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,8 @@ class Detector:
         # The shop's own calibration starts to learn before the first alarm may sound.
         old_enough = context.age >= _LEARN_WEEKS * per_week
         learnt = {h: judged_by[h] & calm & old_enough for h, calm in _calm(state).items()}
-        histograms = Histograms.of(log_p, bucket, learnt)
+        ended = _ended(state) if old_enough and not context.gap else NOBODY
+        histograms = Histograms.of(log_p, bucket, learnt, ended)
         scores = ShardScores(
             window=context.window,
             users=state.users,
@@ -130,7 +132,7 @@ class Detector:
             evidence=evidence,
             single=single,
         )
-        return _noted(state, log_p, per_week), scores
+        return _noted(state, log_p, per_week, _engaged(log_p, bucket, used)), scores
 
     def candidates(
         self,
@@ -173,10 +175,30 @@ def _calm(state: ShardState) -> dict[Head, NDArray[np.bool_]]:
     return {head: state.wary[:, place] == 0 for place, head in enumerate(Head)}
 
 
-def _noted(state: ShardState, log_p: Mapping[Head, Floats], per_week: int) -> ShardState:
-    """Remember whom the running calibration should not learn from."""
+def _engaged(
+    log_p: Mapping[Head, Floats], bucket: Mapping[Head, NDArray[np.uint8]], used: NDArray[np.bool_]
+) -> NDArray[np.float16]:
+    both = np.stack([log_p[Head.ENGAGEMENT], bucket[Head.ENGAGEMENT]], axis=1)
+    return np.where(used[:, None], both, np.nan).astype(np.float16)
+
+
+def _ended(state: ShardState) -> tuple[Floats, NDArray[np.uint8]]:
+    """Log p and bucket in the window before, of users judged then; 0 of who is silent now."""
+    judged = ~np.isnan(state.engaged[:, 0])
+    acts = state.events[judged, 0] > 0
+    log_p, bucket = state.engaged[judged].T
+    return np.where(acts, log_p, 0.0).astype(np.float64), bucket.astype(np.uint8)
+
+
+def _noted(
+    state: ShardState,
+    log_p: Mapping[Head, Floats],
+    per_week: int,
+    engaged: NDArray[np.float16],
+) -> ShardState:
+    """Remember whom the running calibration should not learn from, and what it may learn later."""
     wary = np.maximum(state.wary - 1, 0)
     for place, head in enumerate(Head):
         suspect = log_p[head] < np.log(SUSPECT_P)
         wary[suspect, place] = _WARY_WEEKS * per_week
-    return replace(state, wary=wary.astype(np.int16))
+    return replace(state, wary=wary.astype(np.int16), engaged=engaged)

@@ -28,8 +28,18 @@ if TYPE_CHECKING:
 RESIDUALS = 16
 FORECASTS = 2
 _RING_TOP = 65_535
-_KIND = "shard/2"  # with the layout: an older checkpoint is refused, not misread
-_BY_USER = ("first", "events", "active", "old", "wary", "hidden", "forecast", "residuals")
+_KIND = "shard/3"  # with the layout: an older checkpoint is refused, not misread
+_BY_USER = (
+    "first",
+    "events",
+    "active",
+    "old",
+    "wary",
+    "engaged",
+    "hidden",
+    "forecast",
+    "residuals",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +58,8 @@ class ShardState:
         Before the ring, decayed: events, their factors, active days, their factors.
     wary : int16[U, 2]
         Windows for which a head's p-values of the user stay out of the running calibration.
+    engaged : float16[U, 2]
+        Log p of engagement in this window, and its bucket; NaN where it was not judged.
     hidden, forecast, residuals : float16[U, S], float16[U, 2], float16[U, 16]
         Recurrent state, its forecast of the next window, past residuals (newest first, NaN = none).
     categories : PairTable
@@ -64,6 +76,7 @@ class ShardState:
     active: NDArray[np.uint8]
     old: NDArray[np.float32]
     wary: NDArray[np.int16]
+    engaged: NDArray[np.float16]
     hidden: NDArray[np.float16]
     forecast: NDArray[np.float16]
     residuals: NDArray[np.float16]
@@ -108,6 +121,7 @@ class ShardState:
             active=np.empty((0, width), np.uint8),
             old=np.empty((0, 4), np.float32),
             wary=np.empty((0, 2), np.int16),
+            engaged=np.empty((0, 2), np.float16),
             hidden=np.empty((0, 0), np.float16),
             forecast=np.empty((0, FORECASTS), np.float16),
             residuals=np.empty((0, RESIDUALS), np.float16),
@@ -171,6 +185,7 @@ class ShardState:
             active=placed(self.active, at, size, 0),
             old=placed(self.old, at, size, 0),
             wary=placed(self.wary, at, size, 0),
+            engaged=placed(self.engaged, at, size, np.nan),
             hidden=placed(self.hidden, at, size, 0),
             forecast=placed(self.forecast, at, size, np.nan),
             residuals=placed(self.residuals, at, size, np.nan),

@@ -1,0 +1,184 @@
+"""A shop's p-values against those of the shop of the tables: quantile against quantile.
+
+Everything is a histogram of -log p in `BINS` bins; a map is a table of the recalibrated -log p at
+the edges of the bins, beyond which it goes on straight.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+BINS = 64
+BIN_WIDTH = 0.25  # of -log p
+EDGES = np.arange(0.0, BIN_WIDTH * (BINS + 0.5), BIN_WIDTH)
+# A user who passes this is suspect, and not calm for half a year. With half of the users of a panel
+# truly changed, the quantiles of the calm are those of the unchanged within 5 %.
+SUSPECT_P = 0.05
+_SUSPECT_BIN = round(-np.log(SUSPECT_P) / BIN_WIDTH)
+# Calm user-weeks are compared at these shares; the first two span the bulk.
+_CALM = np.array([0.3, 0.06, 0.015])
+# Silences that ended are compared deeper, so many a user-week: nobody who left is among them.
+_ENDED = np.array([0.3, 0.06, 0.015, 0.004, 0.0015])
+_ENDED_LEAST = 20.0  # silences beyond a quantile that is believed
+# User-weeks that weigh as much as the prior. How surprised people are on the whole is soon known,
+# how fast surprise grows beyond is not, and an error of the slope grows along the tail.
+_LEVEL_WEEKS, _TAIL_WEEKS = 100.0, 60.0
+_DOUBT = 0.9  # of a steeper tail that is believed: tails bend less than the bulk
+_SCALES, _SHIFTS = (0.4, 4.0), (-6.0, 1.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Bulk:
+    """What the shop of the tables looks like.
+
+    Attributes
+    ----------
+    calm : float64[heads, 7]
+        By `calm_of`.
+    ended : float64[5]
+        By `ended_of`; of engagement.
+    per_week : int
+        Windows in a week.
+    """
+
+    calm: Floats
+    ended: Floats
+    per_week: int
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """-log p -> shift + scale x -log p, and steeper by `bend` beyond `knot`."""
+
+    shift: float = 0.0
+    scale: float = 1.0
+    knot: float = 0.0
+    bend: float = 0.0
+
+    def table(self) -> Floats:
+        """At the edges of the bins, float64[BINS + 1]."""
+        straight = self.shift + self.scale * EDGES
+        steeper = self.bend * np.maximum(EDGES - self.knot, 0.0)
+        return np.asarray(np.maximum(straight + steeper, 0.0))
+
+
+def calm_of(calm: Floats, every: Floats) -> Floats:
+    """What to compare calm users with, float64[7].
+
+    -log p at three shares of the user-weeks that stay calm; the same of all user-weeks; and the
+    share of the calm that turn suspect.
+
+    Parameters
+    ----------
+    calm, every : float64[BINS]
+        Histograms of the users calm before a window, and of all.
+    """
+    stay = _quantiles(calm[:_SUSPECT_BIN], _CALM)
+    return np.concatenate([stay, _quantiles(every, _CALM), [_turning(calm)]])
+
+
+def ended_of(counts: Floats, per_week: int) -> Floats:
+    """What to compare silences that ended with: -log p at five rates a user-week, float64[5]."""
+    return _quantiles(counts, _ENDED / per_week)
+
+
+def calm_line(
+    counts: Floats, wanted: Floats, prior: Line, slope_weeks: float, caution: float
+) -> Line:
+    """Match the bulk of calm users by a line, drawn to the prior's while data is scarce.
+
+    The line is extended into the tail, because log likelihood ratios have exponential tails. The
+    tail itself may only make it steeper: truly changed users make tails heavier, and a
+    calibration that learnt that would silence them; a lighter tail is the shop's own.
+
+    Where as many turn suspect as on the shop of the tables, or more, only those who stay calm are
+    compared. A shop whose p-values are too large has no suspects: there all are.
+
+    Parameters
+    ----------
+    counts : float64[BINS]
+    wanted : float64[7]
+        By `calm_of`, of the tables.
+    slope_weeks : float
+        User-weeks that weigh as much as the prior's slope.
+    caution : float
+        Part of a steeper slope that is not believed.
+    """
+    if counts.sum() <= 0:
+        return prior
+    suspect = min(_turning(counts) / wanted[-1], 1.0)
+    stay = _line(counts[:_SUSPECT_BIN], wanted[:3], prior, slope_weeks, caution)
+    every = _line(counts, wanted[3:6], prior, slope_weeks, caution)
+    return Line(*(suspect * stay + (1.0 - suspect) * every).tolist())
+
+
+def ended_table(counts: Floats, bulk: Bulk, prior: Floats, weeks: float, caution: float) -> Floats:
+    """Match silences that ended, quantile by quantile, float64[BINS + 1].
+
+    How unusual a silence was is known when it ends. Whoever left never comes back, so the tail may
+    be believed as deep as it was seen: a share of the regular users that leaves hides nobody.
+
+    Parameters
+    ----------
+    counts : float64[BINS]
+        -log p in the window before, of who acts in this one; 0 of all others.
+    prior : float64[BINS + 1]
+    weeks : float
+        User-weeks that weigh as much as the prior.
+    caution : float
+        Part of a steeper slope beyond the last quantile that is not believed.
+    """
+    total = float(counts.sum()) / bulk.per_week
+    seen = total * _ENDED >= _ENDED_LEAST
+    at, to = ended_of(counts, bulk.per_week)[seen], bulk.ended[seen]
+    apart = np.append(True, np.diff(at) > 1e-3)[: at.size]
+    at, to = at[apart], to[apart]
+    if at.size < 2:
+        return prior
+    slope = min(float((to[-1] - to[-2]) / (at[-1] - at[-2])), _SCALES[1])
+    slope -= caution * max(slope - 1.0, 0.0)
+    matched = np.interp(EDGES, at, to) + slope * np.maximum(EDGES - at[-1], 0.0)
+    below = at[0] > EDGES
+    matched[below] = to[0] * EDGES[below] / at[0]
+    return np.asarray(prior + total / (total + weeks) * (matched - prior))
+
+
+def _line(
+    counts: Floats, wanted: Floats, prior: Line, slope_weeks: float, caution: float
+) -> Floats:
+    total = float(counts.sum())
+    at = _quantiles(counts, _CALM)
+    slopes = np.diff(wanted) / np.maximum(np.diff(at), 1e-6)
+    steep = float(np.clip(slopes[0] - caution * max(slopes[0] - 1.0, 0.0), *_SCALES))
+    believed = total / (total + slope_weeks)
+    scale = prior.scale + believed * (steep - prior.scale)
+    # Midway between the two points of the bulk; without data at the prior's height of the second.
+    level = float(np.clip((wanted[:2] - scale * at[:2]).mean(), *_SHIFTS))
+    usual = prior.shift + (prior.scale - scale) * at[1]
+    shift = usual + total / (total + _LEVEL_WEEKS) * (level - usual)
+    found = total * _CALM[2]  # user-weeks beyond the bulk
+    bend = max(float(np.clip(slopes[1] * _DOUBT, *_SCALES)) - scale, 0.0)
+    bend *= found / (found + _TAIL_WEEKS)
+    knot = prior.knot + believed * (at[1] - prior.knot)
+    return np.array([shift, scale, knot, prior.bend + believed * (bend - prior.bend)])
+
+
+def _turning(counts: Floats) -> float:
+    return float(counts[_SUSPECT_BIN:].sum() / max(counts.sum(), 1.0))
+
+
+def _quantiles(counts: Floats, shares: Floats) -> Floats:
+    """-log p at upper shares; 0 where fewer users gave evidence at all."""
+    above = np.append(np.cumsum(counts[::-1])[::-1][1:], 0.0)  # beyond the upper edge of each bin
+    surprise = -np.log(np.maximum(above, 0.5) / max(counts.sum(), 1.0))
+    edges = BIN_WIDTH * np.arange(counts.size + 1)
+    # Surprise never falls along the bins.
+    return np.asarray(np.interp(-np.log(shares), np.append(0.0, surprise), edges))
