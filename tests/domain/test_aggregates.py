@@ -37,6 +37,7 @@ def week(rng, *, volume=1.0, favoured=None, factor=1.0, extra=None):
         bucket_mass=none,
         likeness=np.zeros(2, np.int64),
         depth=np.zeros(2, np.int64),
+        again=np.zeros(2, np.int64),
         silence=np.zeros(1 + SIZES.size, np.int64),
         products=Tally(np.arange(101, 101 + PRODUCTS, dtype=np.uint64), sold * 2, sold),
         campaigns=Tally(np.empty(0, np.uint64), none, none),

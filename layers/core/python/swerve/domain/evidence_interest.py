@@ -5,7 +5,7 @@ Judged in windows in which a user did something; a silent window says nothing of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -259,6 +259,7 @@ def interest_evidence(
     some = state.only(acted)
     found: dict[str, NDArray[Any]] = {}
     item_prior, day_prior = (p.for_shop(context.likeness) for p in (ITEM_PRIOR, CATEGORY_PRIOR))
+    item_prior = replace(item_prior, own=item_prior.own * context.habit)
     by_item, _ = switches(some.items, context.items, item_prior, some)
     by_day, found["activity"] = switches(some.categories, context.categories, day_prior, some)
     for w, gain in by_day.items():

@@ -29,6 +29,13 @@ _UNKNOWN_LIKENESS = 32.0
 _SILENCE_PRIOR = 200.0 * np.append((0.6 / 10.6) ** 0.6, chance_of_silence(10.0))
 
 
+# How much oftener than by chance a household's item of seven or eight weeks ago is bought again.
+# From two thirds of it on, items are as good a habit as a household's.
+_HOUSEHOLD_AGAIN = 0.005
+_HABIT_FROM, _LEAST_HABIT = 1.5, 1 / 16
+_AGAIN_PRIOR = 200.0  # user-weeks of households
+
+
 @dataclass(frozen=True, slots=True)
 class Mix:
     """What the whole shop is interested in, by category or by item bucket.
@@ -72,6 +79,9 @@ class Context:
     depth : float
         Items of a category that a user who meets it looks at on one day: one in a basket, several
         where people browse.
+    habit : float
+        What an item of a user's past is worth in telling the next ones: 1 in a grocery, less where
+        items are soon gone.
     size : float
         Of the negative binomial of a user's weekly events by which users would be silent for a
         week as often as they are: small where people take holidays from a shop.
@@ -84,13 +94,15 @@ class Context:
     mean: NDArray[np.float64]
     likeness: float
     depth: float
+    habit: float
     size: float
     categories: Mix
     items: Mix
 
     def to_bytes(self) -> bytes:
         """Pack."""
-        facts = {n: getattr(self, n) for n in ("window", "age", "gap", "likeness", "depth", "size")}
+        names = ("window", "age", "gap", "likeness", "depth", "habit", "size")
+        facts = {n: getattr(self, n) for n in names}
         arrays = {"factor": self.factor, "mean": self.mean}
         for name, mix in (("categories", self.categories), ("items", self.items)):
             arrays |= {f"{name}.{n}": getattr(mix, n) for n in _MIX}
@@ -149,7 +161,7 @@ class Population:
         Windows taken in.
     factor_sum, factor_span : float64[2], float
         Decayed sum of factors and of windows: their ratio is the usual factor.
-    alike, depth, silence : float64[2], float64[2], float64[1 + S]
+    alike, depth, again, silence : float64[2], float64[2], float64[2], float64[1 + S]
         Decayed sums of the same of `Totals`.
     mean : float64[3]
         Decayed sums of events, active days and users seen lately.
@@ -166,6 +178,7 @@ class Population:
     factor_span: float
     alike: NDArray[np.float64]
     depth: NDArray[np.float64]
+    again: NDArray[np.float64]
     silence: NDArray[np.float64]
     mean: NDArray[np.float64]
     watch: aggregates.Watch
@@ -185,6 +198,7 @@ class Population:
             factor_span=0.0,
             alike=np.zeros(2),
             depth=np.zeros(2),
+            again=np.zeros(2),
             silence=np.zeros(1 + SIZES.size),
             mean=np.zeros(3),
             watch=aggregates.Watch.empty(spec.days),
@@ -212,6 +226,7 @@ class Population:
             factor_span=self.factor_span * decay + 1.0,
             alike=self.alike * decay + totals.likeness / FIXED,
             depth=self.depth * decay + totals.depth,
+            again=self.again * decay + totals.again / FIXED,
             # Where data is missing nobody was silent by choice.
             silence=self.silence * decay + (0.0 if gap else totals.silence / FIXED),
             mean=self.mean * decay + [totals.events, totals.active_days, totals.known],
@@ -225,6 +240,7 @@ class Population:
             mean=moved.mean[:2] / max(moved.mean[2], 1.0),
             likeness=_concentration(moved.alike, _share(categories.usual)),
             depth=float(moved.depth[1] / max(moved.depth[0], 1.0)),
+            habit=_habit(moved.again, _share(items.usual)),
             size=_matching_size(moved.silence),
             categories=mix,
             items=item_mix,
@@ -265,7 +281,7 @@ class Population:
 
 
 _MASSES = ("keys", "ring", "usual")
-_POPULATION = ("factor", "factor_sum", "alike", "depth", "silence", "mean")
+_POPULATION = ("factor", "factor_sum", "alike", "depth", "again", "silence", "mean")
 
 
 def _share(mass: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -277,6 +293,14 @@ def _matching_size(silence: NDArray[np.float64]) -> float:
     """Size by which as many user-weeks would be silent as were; in between by its logarithm."""
     seen, expected = silence[0] + _SILENCE_PRIOR[0], silence[1:] + _SILENCE_PRIOR[1:]
     return float(np.exp(np.interp(-seen, -expected, np.log(SIZES))))
+
+
+def _habit(again: NDArray[np.float64], share: NDArray[np.float64]) -> float:
+    """Worth of an own item, by how much oftener than by chance it comes back in seven weeks."""
+    chance = float(np.square(share).sum())
+    same = again[0] + _AGAIN_PRIOR * (chance + _HOUSEHOLD_AGAIN)
+    excess = same / (again[1] + _AGAIN_PRIOR) - chance
+    return float(np.clip(_HABIT_FROM * excess / _HOUSEHOLD_AGAIN, _LEAST_HABIT, 1.0))
 
 
 def _concentration(alike: NDArray[np.float64], share: NDArray[np.float64]) -> float:

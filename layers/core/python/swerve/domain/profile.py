@@ -14,7 +14,7 @@ import numpy as np
 from swerve.domain import binary
 from swerve.domain.pairs import PairTable, Slot, placed
 from swerve.domain.population import RING_WEEKS
-from swerve.domain.totals import WEEKLY_DECAY, Cohort, bounded_items
+from swerve.domain.totals import WEEKLY_DECAY, Cohort, basket_of, bounded_items
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -229,12 +229,14 @@ class ShardState:
         """Inverse of `to_bytes`."""
         facts, arrays = binary.load(_KIND, data)
         by_user: dict[str, Any] = {name: arrays[name] for name in _BY_USER}
+        cohort = Cohort.from_arrays(facts["days"], arrays)
+        items = PairTable.from_arrays("item", arrays)
         return cls(
             **facts,
             **by_user,
-            cohort=Cohort.from_arrays(facts["days"], arrays),
+            cohort=replace(cohort, baskets=_baskets(cohort.users, items)),
             categories=PairTable.from_arrays("category", arrays),
-            items=PairTable.from_arrays("item", arrays),
+            items=items,
         )
 
     def describe(self, user: int) -> Mapping[str, Any]:
@@ -257,6 +259,13 @@ class ShardState:
                 for p in pairs
             },
         }
+
+
+def _baskets(users: NDArray[np.uint64], items: PairTable) -> tuple[NDArray[np.uint64], ...]:
+    return tuple(
+        basket_of(users[items.user[slot.rows]], items.keys[items.key[slot.rows]])
+        for slot in items.ring
+    )
 
 
 def _rolled(ring: NDArray[Any]) -> NDArray[Any]:

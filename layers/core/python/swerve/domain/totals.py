@@ -21,6 +21,11 @@ WEEKLY_DECAY = 0.98  # best of .96 to .99 on training households of Complete Jou
 FIXED = 1 << 16
 MASS_UNIT = 1024
 _MASS_CAP = 64  # counts of one user in one window that weigh in the shop's mix at most
+# Items are compared with those of so many weeks ago: evidence compares the last six weeks with what
+# was before.
+_AGAIN_WEEKS = (7, 8)
+_FEW_ITEMS = 8  # a user of many items a week weighs no more
+_BUCKET_BITS = np.uint64(BUCKETS - 1)
 _SETTLED_WEEKS = 3.0
 _IDLE_WEEKS = 6
 _CAP = 5.0  # a window counts at most as (own level + one event) times this
@@ -47,6 +52,9 @@ class Cohort:
         Decayed number of windows since the user was first seen.
     idle : int32[U]
         Windows since the last event.
+    baskets : tuple of uint64[B]
+        (User, item bucket) of the last windows, newest first, by `basket_of`. A checkpoint does
+        not hold them: the pair table of items does.
     """
 
     days: int
@@ -54,6 +62,7 @@ class Cohort:
     level: NDArray[np.float32]
     span: NDArray[np.float32]
     idle: NDArray[np.int32]
+    baskets: tuple[NDArray[np.uint64], ...] = ()
 
     @classmethod
     def empty(cls, days: int) -> Cohort:
@@ -76,7 +85,7 @@ class Cohort:
         span = np.zeros(joined.size, np.float32)
         idle = np.zeros(joined.size, np.int32)
         level[at], span[at], idle[at] = self.level, self.span, self.idle
-        return Cohort(self.days, joined, level, span, idle)
+        return Cohort(self.days, joined, level, span, idle, self.baskets)
 
     def compared(
         self, counts: WindowCounts
@@ -106,6 +115,9 @@ class Cohort:
             (wide.level * decay + bounded).astype(np.float32),
             (wide.span * decay + 1.0).astype(np.float32),
             idle,
+            (basket_of(counts.users[counts.bucket_user], counts.bucket), *self.baskets)[
+                : _AGAIN_WEEKS[-1] * 7 // self.days + 1
+            ],
         )
 
     def renamed(
@@ -116,13 +128,13 @@ class Cohort:
         row = binary.rows_of(self.users, old)
         users[row[row >= 0]] = new[row >= 0]
         order = np.argsort(users, kind="stable")
-        return replace(self, users=users).only(order), order
+        baskets = tuple(_renamed(basket, old, new) for basket in self.baskets)
+        return replace(self, users=users, baskets=baskets).only(order), order
 
     def only(self, rows: NDArray[np.intp]) -> Cohort:
         """Some users, in this order."""
-        return Cohort(
-            self.days, self.users[rows], self.level[rows], self.span[rows], self.idle[rows]
-        )
+        level, span, idle = self.level[rows], self.span[rows], self.idle[rows]
+        return Cohort(self.days, self.users[rows], level, span, idle, self.baskets)
 
     def rename(self, old: NDArray[np.uint64], new: NDArray[np.uint64]) -> Cohort:
         """Give users their pseudonym under a new key; unknown old names are ignored."""
@@ -134,8 +146,8 @@ class Cohort:
 
     @classmethod
     def from_arrays(cls, days: int, stored: Mapping[str, NDArray[Any]]) -> Cohort:
-        """Inverse of `arrays`."""
-        return cls(days, **{n: stored[n] for n in ("users", "level", "span", "idle")})
+        """Inverse of `arrays`, without baskets."""
+        return cls(days, stored["users"], stored["level"], stored["span"], stored["idle"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +170,9 @@ class Totals:
         concentrated single users are.
     depth : int64[2]
         Days on which users met a category, and distinct items of it on those days, bounded.
+    again : int64[2]
+        Pairs of an item bucket of a user now and one of seven or eight weeks ago that are the same,
+        and such pairs at all, at a bounded weight: do people come back to the same items.
     silence : int64[1 + S]
         Settled users without an event for a week; and how many there would be if weekly events
         were negative binomial of each of `SIZES`, in units of 1/FIXED.
@@ -173,6 +188,7 @@ class Totals:
     bucket_mass: NDArray[np.int64]
     likeness: NDArray[np.int64]
     depth: NDArray[np.int64]
+    again: NDArray[np.int64]
     silence: NDArray[np.int64]
     products: Tally
     campaigns: Tally
@@ -196,6 +212,7 @@ class Totals:
             bucket_mass=np.sum([p.bucket_mass for p in every], axis=0),
             likeness=np.sum([p.likeness for p in every], axis=0),
             depth=np.sum([p.depth for p in every], axis=0),
+            again=np.sum([p.again for p in every], axis=0),
             silence=np.sum([p.silence for p in every], axis=0),
             products=_joined([p.products for p in every]),
             campaigns=_joined([p.campaigns for p in every]),
@@ -230,7 +247,7 @@ class Totals:
         )
 
 
-_SUMS = ("cohort", "mass", "bucket_mass", "likeness", "depth", "silence")
+_SUMS = ("cohort", "mass", "bucket_mass", "likeness", "depth", "again", "silence")
 
 
 def totals_of(
@@ -273,6 +290,7 @@ def totals_of(
         bucket_mass=_bounded_sum(counts.bucket_user, counts.bucket, counts.bucket_count, BUCKETS),
         likeness=_likeness(counts),
         depth=np.array([counts.pair_count.sum(), bounded_items(counts).sum()], np.int64),
+        again=_again(moved),
         silence=_silence(cohort, moved),
         products=products.of_many(item_users),
         campaigns=counts.campaigns,
@@ -318,6 +336,41 @@ def _likeness(counts: WindowCounts) -> NDArray[np.int64]:
     return np.array(
         [np.rint(alike * weight).sum(), np.rint(named * (named - 1.0) * weight).sum()], np.int64
     )
+
+
+def basket_of(users: NDArray[np.uint64], bucket: NDArray[np.integer]) -> NDArray[np.uint64]:
+    """One sortable number for each (user, item bucket): the user's highest bits, then the bucket.
+
+    55 bits of a keyed hash tell the users of a shard apart.
+    """
+    return (users & ~_BUCKET_BITS) | bucket.astype(np.uint64)
+
+
+def _renamed(
+    basket: NDArray[np.uint64], old: NDArray[np.uint64], new: NDArray[np.uint64]
+) -> NDArray[np.uint64]:
+    order = np.argsort(old)
+    user, bucket = basket & ~_BUCKET_BITS, basket & _BUCKET_BITS
+    at = binary.rows_of(old[order] & ~_BUCKET_BITS, user)
+    user[at >= 0] = new[order][at[at >= 0]]
+    return np.sort(basket_of(user, bucket))
+
+
+def _again(cohort: Cohort) -> NDArray[np.int64]:
+    """Compare the newest basket of each user with those of the weeks of `_AGAIN_WEEKS` before."""
+    sums = np.zeros(2, np.int64)
+    places = [weeks * 7 // cohort.days for weeks in _AGAIN_WEEKS]
+    for place in [place for place in places if place < len(cohort.baskets)]:
+        now, then = cohort.baskets[0], cohort.baskets[place]
+        who, many = np.unique(now & ~_BUCKET_BITS, return_counts=True)
+        known, before = np.unique(then & ~_BUCKET_BITS, return_counts=True)
+        both, here, there = np.intersect1d(who, known, assume_unique=True, return_indices=True)
+        alike = now[binary.rows_of(then, now) >= 0] & ~_BUCKET_BITS
+        same = np.bincount(np.searchsorted(both, alike), minlength=both.size)
+        few = np.maximum(many[here], _FEW_ITEMS) * np.maximum(before[there], _FEW_ITEMS)
+        for i, pairs in enumerate((same, many[here] * before[there])):
+            sums[i] += np.rint(FIXED * pairs / few).astype(np.int64).sum()
+    return sums
 
 
 def _joined(parts: list[Tally]) -> Tally:
