@@ -20,10 +20,12 @@ def shop(
     rate: float = 12.0,
     change=None,
     volume=None,
+    fresh_items: bool = False,
 ) -> Events:
     """Events of a shop in canonical order.
 
     `change(user, week, taste, others)` may return another taste; `volume(user, week)` a factor.
+    With `fresh_items` no item lives longer than a week.
     """
     rng = np.random.default_rng(seed)
     base = rng.dirichlet(np.full(categories, 2.0))
@@ -38,7 +40,7 @@ def shop(
             factor = 1.0 if volume is None else volume(user, week)
             count = rng.negative_binomial(4, 4 / (4 + max(rates[user] * factor, 1e-9)))
             category = rng.choice(categories, count, p=taste) + 1
-            item = category * 100 + rng.integers(0, 8, count)
+            item = category * 100 + rng.integers(0, 8, count) + fresh_items * 100_000 * week
             time = FIRST_DAY * DAY_MS + week * WEEK_MS + rng.integers(0, WEEK_MS, count)
             rows.append((np.full(count, user + 1), time, category, item))
     user, time, category, item = (np.concatenate(column) for column in zip(*rows, strict=True))

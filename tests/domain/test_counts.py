@@ -86,12 +86,12 @@ def test_an_empty_window_counts_nothing():
 
 
 def test_totals_of_shards_sum_to_the_totals_of_all():
-    # GIVEN three weeks, whole and in two shards
-    events = shop(users=30, weeks=8)
+    # GIVEN ten weeks, whole and in two shards
+    events = shop(users=30, weeks=10)
     week = (events.time_ms - FIRST_DAY * DAY_MS) // WEEK_MS
     left = events.user % np.uint64(2) == 0
     cohorts = {"all": Cohort.empty(7), "left": Cohort.empty(7), "right": Cohort.empty(7)}
-    for w in range(8):
+    for w in range(10):
         parts = {"all": week == w, "left": left & (week == w), "right": ~left & (week == w)}
         totals = {}
         for name, rows in parts.items():
@@ -102,7 +102,8 @@ def test_totals_of_shards_sum_to_the_totals_of_all():
         # THEN
         whole = totals["all"]
         assert (summed.events, summed.known) == (whole.events, whole.known)
-        for field in ("cohort", "mass", "bucket_mass", "likeness", "depth", "silence"):
+        for field in ("cohort", "mass", "bucket_mass", "likeness", "depth", "again", "silence"):
             assert np.array_equal(getattr(summed, field), getattr(whole, field)), field
         assert np.array_equal(summed.categories.keys, whole.categories.keys)
     assert whole.cohort[0] > 0
+    assert whole.again[1] > whole.again[0] > 0

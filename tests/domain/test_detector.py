@@ -18,6 +18,7 @@ from swerve.domain.evidence_interest import (
 )
 from swerve.domain.population import AGES_WEEKS, Context, Population
 from swerve.domain.profile import ShardState
+from swerve.domain.running import Histograms
 from swerve.domain.totals import Totals, totals_of
 from swerve.domain.window import WindowSpec
 
@@ -74,8 +75,9 @@ def test_any_number_of_shards_and_any_replay_gives_the_same_bytes(days):
             for head in Head:
                 p = np.concatenate([s.p[head] for s in parts])[order]
                 assert p.tobytes() == one.p[head].tobytes()
-            counts = sum(s.histograms.counts for s in parts)
-            assert np.array_equal(counts, one.histograms.counts)
+            counted = Histograms.sum(s.histograms for s in parts)
+            assert np.array_equal(counted.calm, one.histograms.calm)
+            assert np.array_equal(counted.ended, one.histograms.ended)
 
 
 def test_switch_agrees_with_the_formula(changed_shop):
@@ -246,6 +248,32 @@ def test_a_basket_or_two_are_no_interest_to_compare(when, days):
     # THEN only of the others a past and a present can be compared
     assert not np.any(told & few)
     assert np.any(told & ~few)
+
+
+def test_a_silence_is_counted_when_it_has_ended():
+    # GIVEN a shop in which one user pauses for six weeks, and another leaves
+    def volume(user, week):
+        paused, left = user == 0 and 14 <= week < 20, user == 1 and week >= 14
+        return 0.0 if paused or left else 1.0
+
+    lone = np.array([name(0), name(1)], np.uint64)
+    deepest = {}
+    for context, (state,), (scores,) in walk(shop(users=30, weeks=22, rate=20, volume=volume)):
+        told = scores.histograms.ended
+        deepest[context.age] = int(np.flatnonzero(told.sum(axis=0)).max(initial=0))
+        known = state.engaged[np.isin(state.users, lone), 0]
+    # THEN the pause stands for what it was in the week of the return, and not before
+    assert deepest[20] > 2 * max(deepest[age] for age in range(14, 20))
+    # AND who left is never counted but as one who does nothing unusual
+    assert np.isfinite(known).all()
+    assert deepest[21] < deepest[20]
+
+
+def test_who_has_a_last_p_value_keeps_it_in_the_checkpoint():
+    *_, (_, (state,), (scores,)) = walk(shop(users=10, weeks=14))
+    kept = ShardState.from_bytes(state.to_bytes()).engaged
+    assert np.exp(kept[:, 0].astype(float)) == pytest.approx(scores.p[Head.ENGAGEMENT], rel=0.01)
+    assert kept[:, 1].tolist() == scores.bucket[Head.ENGAGEMENT].tolist()
 
 
 def test_a_user_takes_at_most_a_kilobyte():

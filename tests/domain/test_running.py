@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from swerve.domain.calibration import Calibration
 from swerve.domain.candidate import Head
-from swerve.domain.running import Histograms, RunningCalibration
+from swerve.domain.detector import NOBODY
+from swerve.domain.matching import BIN_WIDTH, BINS, Line, calm_line, ended_table
+from swerve.domain.running import EDGES, Histograms, Recalibration, RunningCalibration
 from swerve.domain.window import WindowSpec
 
 from tests.domain.shop import shop
@@ -24,7 +26,7 @@ def learnt(log_p, silent):
             found[head][rng.random(USERS) < silent / 1000] = 0.0
         everybody = dict.fromkeys(Head, np.ones(USERS, np.bool_))
         bucket = dict.fromkeys(Head, np.full(USERS, BUCKET, np.uint8))
-        running = running.advance(7 * week, Histograms.of(found, bucket, everybody))
+        running = running.advance(7 * week, Histograms.of(found, bucket, everybody, NOBODY))
     return running.recalibration(BULK)
 
 
@@ -32,7 +34,7 @@ def as_in_the_tables(head):
     """P-values with the quantiles of the shop of the tables."""
 
     def draw(rng, size):
-        at = np.concatenate([[0.0], BULK[list(Head).index(head)][3:6]])
+        at = np.concatenate([[0.0], BULK.calm[list(Head).index(head)][3:6]])
         return -np.interp(rng.exponential(1.0, size), -np.log([1, 0.3, 0.06, 0.015]), at) - 1e-6
 
     return draw
@@ -42,7 +44,7 @@ def test_who_gave_no_evidence_is_not_counted():
     log_p = {head: np.array([-1.0, 0.0, -3.0]) for head in Head}
     bucket = dict.fromkeys(Head, np.array([0, 6, 0], np.uint8))
     kept = dict.fromkeys(Head, np.array([True, True, True]))
-    counts = Histograms.of(log_p, bucket, kept).counts
+    counts = Histograms.of(log_p, bucket, kept, NOBODY).calm
     assert counts.sum(axis=(1, 2)).tolist() == [2, 2]
     assert not counts[:, 6].any()
 
@@ -62,8 +64,76 @@ def test_the_most_active_are_not_taken_for_the_silent(days):
     # GIVEN unchanged users, who do nothing in many windows of one day
     counted = np.zeros((2, 16))
     for _, _, (scores,) in walk(shop(users=60, weeks=16, rate=3.0), WindowSpec(days, "UTC")):
-        counted += scores.histograms.counts.sum(axis=2)
+        counted += scores.histograms.calm.sum(axis=2)
     # THEN nobody is counted in a bucket that only heavy users reach
     place = list(Head).index(Head.INTEREST)
     assert counted[place].sum() > 100
     assert counted[place, 5:].sum() == 0
+
+
+def test_without_data_p_values_mean_what_they_meant():
+    found = RunningCalibration.empty().recalibration(BULK)
+    p = np.array([1.0, 0.3, 1e-4, 1e-12])
+    for head in Head:
+        assert found.apply(head, np.zeros(4, np.uint8), p) == pytest.approx(p)
+
+
+def test_a_map_goes_on_straight_beyond_its_edges():
+    doubled = Recalibration(np.tile(2.0 * EDGES, (2, 16, 1)))
+    p = np.array([0.9, 1e-3, 1e-20])
+    assert doubled.apply(Head.INTEREST, np.zeros(3, np.uint8), p) == pytest.approx(p**2)
+
+
+def histogram(size, scale=1.0, shift=0.0):
+    """Calm users whose -log p is that of the tables, divided by `scale` after `shift` was added."""
+    at = np.concatenate([[0.0], BULK.calm[0][3:6]])
+    surprise = np.interp(
+        -np.log((np.arange(size) + 0.5) / size), -np.log([1, 0.3, 0.06, 0.015]), at
+    )
+    bins = np.clip((surprise + shift) / scale / BIN_WIDTH, 0, BINS - 1).astype(int)
+    return np.bincount(bins, minlength=BINS).astype(float)
+
+
+def test_the_level_of_a_bucket_is_learnt_before_its_slope():
+    # GIVEN a few hundred user-weeks that are more surprised than the tables say
+    line = calm_line(histogram(300, shift=0.8), BULK.calm[0], Line(), 8000.0, 0.4)
+    # THEN they are read as less surprising at once, by much the same slope
+    assert -0.9 < line.shift < -0.4
+    assert line.scale == pytest.approx(1.0, abs=0.05)
+
+
+def test_a_slope_is_believed_with_data_and_never_wholly():
+    few, many = (
+        calm_line(histogram(n, scale=2.0), BULK.calm[0], Line(), 400.0, 0.4).scale
+        for n in (100, 100_000)
+    )
+    assert 1.0 < few < 1.3
+    assert 1.4 < many < 1.8
+
+
+def silences(size, stretch, left=0):
+    """User-weeks of which some end a silence: as in the tables, but `stretch` times as deep."""
+    rates = np.array([1, 0.3, 0.06, 0.015, 0.004, 0.0015, 1e-6])
+    at = np.array([0.0, *BULK.ended, BULK.ended[-1] + np.log(0.0015 / 1e-6)])
+    surprise = np.interp(-np.log((np.arange(size) + 0.5) / size), -np.log(rates), at)
+    bins = np.clip(stretch * surprise / BIN_WIDTH, 0, BINS - 1).astype(int)
+    counts = np.bincount(bins, minlength=BINS).astype(float)
+    counts[0] += left  # silent for good: nothing unusual was seen to end
+    return counts
+
+
+@pytest.mark.parametrize("left", [0, 2_000])
+def test_where_silences_are_short_a_shorter_one_is_news(left):
+    # GIVEN a shop whose silences go half as deep, with or without users who left
+    table = ended_table(silences(30_000, 0.5, left), BULK, EDGES, 400.0, 0.1)
+    # THEN half as deep a silence means what a whole one means in the tables
+    for deep in BULK.ended[1:4]:
+        assert np.interp(deep / 2, EDGES, table) == pytest.approx(deep, rel=0.12)
+    # AND the tail goes on, a little less steep than it was seen
+    beyond = np.diff(table)[-1] / BIN_WIDTH
+    assert 1.5 < beyond < 2.2
+
+
+def test_few_silences_say_little():
+    table = ended_table(silences(90, 0.5), BULK, EDGES, 400.0, 0.1)
+    assert np.array_equal(table, EDGES)
