@@ -12,7 +12,8 @@ from swerve.domain.window import WindowSpec
 from tests.domain.shop import shop
 from tests.domain.test_detector import walk
 
-BULK = Calibration.shipped().bulk(WindowSpec(7, "UTC"))
+WEEKLY = WindowSpec(7, "UTC")
+BULK = Calibration.shipped().bulk(WEEKLY)
 USERS, WEEKS = 4_000, 30
 BUCKET = 3
 
@@ -20,13 +21,13 @@ BUCKET = 3
 def learnt(log_p, silent):
     """Walk a shop whose calm users have such p-values; `silent` of each thousand did nothing."""
     rng, running = np.random.default_rng(4), RunningCalibration.empty()
-    for week in range(WEEKS):
+    for _ in range(WEEKS):
         found = {head: log_p(rng, USERS) for head in Head}
         for head in Head:
             found[head][rng.random(USERS) < silent / 1000] = 0.0
         everybody = dict.fromkeys(Head, np.ones(USERS, np.bool_))
         bucket = dict.fromkeys(Head, np.full(USERS, BUCKET, np.uint8))
-        running = running.advance(7 * week, Histograms.of(found, bucket, everybody, NOBODY))
+        running = running.advance(Histograms.of(found, bucket, everybody, NOBODY), WEEKLY)
     return running.recalibration(BULK)
 
 

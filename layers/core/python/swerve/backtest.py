@@ -180,9 +180,9 @@ def _scored(shards: Sequence[Worker], steps: list[_Step], plan: Plan) -> Iterato
     running, bulk = RunningCalibration.empty(), plan.calibration.bulk(plan.spec)
     contexts = [step.context for step in steps]
     _ask(shards, "score", contexts[:1])
-    for place, window in enumerate(plan.windows):
+    for place in range(len(plan.windows)):
         recalibration = running.recalibration(bulk)
-        running = running.advance(window, Histograms.sum(_answers(shards)))
+        running = running.advance(Histograms.sum(_answers(shards)), plan.spec)
         _ask(shards, "said", [recalibration])
         said = _answers(shards)
         # The next window is scored while this one is written.

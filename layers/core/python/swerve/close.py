@@ -167,7 +167,7 @@ def score(deps: CloseDeps, run_name: str, shard: int) -> None:
         state, scores = deps.detector.score(state, count_window(events, spec, window), context)
         scored[f"{label}.histograms"] = scores.histograms.to_bytes()
         candidates = _explained(deps, state, scores, context, running)
-        running = running.advance(window, scores.histograms.times(run.shards))
+        running = running.advance(scores.histograms.times(run.shards), spec)
         scored[f"{label}.json"] = json.dumps(
             {
                 "tested": int(np.count_nonzero(scores.ready)),
@@ -202,7 +202,7 @@ def calibrate(deps: CloseDeps, run_name: str) -> None:
         users = [Candidate.from_dict(c) for part in said for c in part["candidates"]]
         final = running.recalibration(bulk).apply_to(users)
         histograms = [Histograms.from_bytes(files[f"{label}.histograms"]) for files in shards]
-        running = running.advance(window, Histograms.sum(histograms))
+        running = running.advance(Histograms.sum(histograms), spec)
         if run.kept(window):
             deps.data.put(runs.calibration_key(spec, window), running.to_bytes())
         deps.data.put(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from swerve.domain.candidate import Candidate
     from swerve.domain.matching import Bulk
+    from swerve.domain.window import WindowSpec
 
     Floats = NDArray[np.float64]
 
@@ -137,11 +138,13 @@ class RunningCalibration:
         """Nothing seen yet."""
         return cls(np.zeros((len(HEADS), BUCKETS, BINS)), np.zeros((BUCKETS, BINS)))
 
-    def advance(self, window: int, histograms: Histograms) -> RunningCalibration:
+    def advance(self, histograms: Histograms, spec: WindowSpec) -> RunningCalibration:
         """Take in one window."""
-        new = histograms.calm.sum(axis=(1, 2), keepdims=True)
-        kept = np.clip(1.0 - new / _MEMORY_WEEKS, *_DECAYS)
-        ended = np.clip(1.0 - histograms.ended.sum() / _ENDED_MEMORY_WEEKS, *_DECAYS)
+        per_week = 7 // spec.days
+        decays = np.array(_DECAYS) ** (1 / per_week)
+        new = histograms.calm.sum(axis=(1, 2), keepdims=True) / per_week
+        kept = np.clip(1.0 - new / _MEMORY_WEEKS, *decays)
+        ended = np.clip(1.0 - histograms.ended.sum() / per_week / _ENDED_MEMORY_WEEKS, *decays)
         return RunningCalibration(
             self.calm * kept + histograms.calm, self.ended * ended + histograms.ended
         )
@@ -155,7 +158,9 @@ class RunningCalibration:
         """
         tables = np.empty((len(HEADS), BUCKETS, BINS + 1))
         for place, head in enumerate(HEADS):
-            counts, wanted, caution = self.calm[place], bulk.calm[place], _CAUTION[head]
+            # Histograms of windows of a day hold users seven times.
+            counts, wanted = self.calm[place] / bulk.per_week, bulk.calm[place]
+            caution = _CAUTION[head]
             shop = calm_line(counts.sum(axis=0), wanted, Line(), _SLOPE_WEEKS, caution)
             for bucket in range(BUCKETS):
                 line = calm_line(counts[bucket], wanted, shop, _BUCKET_SLOPE_WEEKS, caution)
