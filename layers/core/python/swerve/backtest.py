@@ -181,8 +181,9 @@ def _scored(shards: Sequence[Worker], steps: list[_Step], plan: Plan) -> Iterato
     contexts = [step.context for step in steps]
     _ask(shards, "score", contexts[:1])
     for place in range(len(plan.windows)):
-        recalibration = running.recalibration(bulk)
-        running = running.advance(Histograms.sum(_answers(shards)), plan.spec)
+        histograms = Histograms.sum(_answers(shards))
+        recalibration = running.recalibration(bulk, histograms)
+        running = running.advance(histograms, plan.spec)
         _ask(shards, "said", [recalibration])
         said = _answers(shards)
         # The next window is scored while this one is written.

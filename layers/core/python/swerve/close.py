@@ -200,9 +200,11 @@ def calibrate(deps: CloseDeps, run_name: str) -> None:
         label = spec.label(window)
         said = [json.loads(files[f"{label}.json"]) for files in shards]
         users = [Candidate.from_dict(c) for part in said for c in part["candidates"]]
-        final = running.recalibration(bulk).apply_to(users)
-        histograms = [Histograms.from_bytes(files[f"{label}.histograms"]) for files in shards]
-        running = running.advance(Histograms.sum(histograms), spec)
+        histograms = Histograms.sum(
+            Histograms.from_bytes(files[f"{label}.histograms"]) for files in shards
+        )
+        final = running.recalibration(bulk, histograms).apply_to(users)
+        running = running.advance(histograms, spec)
         if run.kept(window):
             deps.data.put(runs.calibration_key(spec, window), running.to_bytes())
         deps.data.put(
@@ -244,7 +246,8 @@ def _explained(
     own, which is close to it, chooses who is worth explaining, well above the threshold.
     """
     limits = {h: max(_P_FACTOR * p, p**_P_POWER) for h, p in p_thresholds(deps).items()}
-    recalibration = running.recalibration(deps.detector.calibration.bulk(deps.settings.windows))
+    bulk = deps.detector.calibration.bulk(deps.settings.windows)
+    recalibration = running.recalibration(bulk, scores.histograms)
     chosen = deps.detector.candidates(state, scores, context, recalibration, limits)
     users = np.array([int(candidate.subject[2:], 16) for candidate in chosen], np.uint64)
     rows = np.searchsorted(scores.users, users)

@@ -28,6 +28,7 @@ _CALM = np.array([0.3, 0.06, 0.015])
 # Silences that ended are compared deeper, so many a user-week: nobody who left is among them.
 _ENDED = np.array([0.3, 0.06, 0.015, 0.004, 0.0015])
 _ENDED_LEAST = 20.0  # silences beyond a quantile that is believed
+_COMMON = 0.06  # of the calm users of a window, who are not all changed in it
 # User-weeks that weigh as much as the prior. How surprised people are on the whole is soon known,
 # how fast surprise grows beyond is not, and an error of the slope grows along the tail.
 _LEVEL_WEEKS, _TAIL_WEEKS = 100.0, 60.0
@@ -149,6 +150,25 @@ def ended_table(counts: Floats, bulk: Bulk, prior: Floats, weeks: float, caution
     below = at[0] > EDGES
     matched[below] = to[0] * EDGES[below] / at[0]
     return np.asarray(prior + total / (total + weeks) * (matched - prior))
+
+
+def common_surprise(now: Floats, before: Floats) -> float:
+    """By how much more -log p a window surprises with everybody than the windows before did.
+
+    A holiday moves the mixes of many at once; changes of single users do not. Chance is allowed two
+    standard errors.
+
+    Parameters
+    ----------
+    now, before : float64[BINS]
+        Users who were calm before a window: of this one, and of those before.
+    """
+    users = float(now.sum())
+    if not users or not before.any():
+        return 0.0
+    share = _COMMON + 2.0 * np.sqrt(_COMMON * (1.0 - _COMMON) / users)
+    usual = _quantiles(before, np.array([_COMMON]))
+    return max(float((_quantiles(now, np.array([share])) - usual)[0]), 0.0)
 
 
 def _line(

@@ -9,7 +9,15 @@ import numpy as np
 
 from swerve.domain import binary
 from swerve.domain.candidate import Head
-from swerve.domain.matching import BIN_WIDTH, BINS, EDGES, Line, calm_line, ended_table
+from swerve.domain.matching import (
+    BIN_WIDTH,
+    BINS,
+    EDGES,
+    Line,
+    calm_line,
+    common_surprise,
+    ended_table,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -149,12 +157,14 @@ class RunningCalibration:
             self.calm * kept + histograms.calm, self.ended * ended + histograms.ended
         )
 
-    def recalibration(self, bulk: Bulk) -> Recalibration:
-        """Compare the shop with that of the tables, bucket by bucket.
+    def recalibration(self, bulk: Bulk, now: Histograms) -> Recalibration:
+        """Compare the shop with that of the tables, bucket by bucket; `now` is not taken in.
 
         Calm users are compared by their bulk (`matching.calm_line`). Of engagement, silences that
         ended are too (`matching.ended_table`). Each errs to the side of caution in its own way, the
         first where tails are short, the second where many do less; so the bolder one holds.
+
+        What surprises with everybody in this very window is taken off each user's surprise.
         """
         tables = np.empty((len(HEADS), BUCKETS, BINS + 1))
         for place, head in enumerate(HEADS):
@@ -170,6 +180,10 @@ class RunningCalibration:
         for bucket, counts in enumerate(self.ended):
             table = ended_table(counts, bulk, whole, _BUCKET_ENDED_WEEKS, caution)
             tables[place, bucket] = np.maximum(tables[place, bucket], table)
+        for place in range(len(HEADS)):
+            both = (counts[place].sum(axis=0) for counts in (now.calm, self.calm))
+            off = common_surprise(*both)
+            tables[place] = [np.interp(EDGES - off, EDGES, table) for table in tables[place]]
         return Recalibration(tables)
 
     def to_bytes(self) -> bytes:
