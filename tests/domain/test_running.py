@@ -5,7 +5,7 @@ import pytest
 from swerve.domain.calibration import Calibration
 from swerve.domain.candidate import Head
 from swerve.domain.detector import NOBODY
-from swerve.domain.matching import BIN_WIDTH, BINS, Line, calm_line, ended_table
+from swerve.domain.matching import BIN_WIDTH, BINS, Line, calm_line, ended_table, own_part
 from swerve.domain.running import EDGES, Histograms, Recalibration, RunningCalibration
 from swerve.domain.window import WindowSpec
 
@@ -15,6 +15,7 @@ from tests.domain.test_detector import walk
 WEEKLY = WindowSpec(7, "UTC")
 BULK = Calibration.shipped().bulk(WEEKLY)
 USERS, WEEKS = 4_000, 30
+QUIET = Histograms(np.zeros((2, 16, BINS), np.int64), np.zeros((16, BINS), np.int64))
 BUCKET = 3
 
 
@@ -28,7 +29,7 @@ def learnt(log_p, silent):
         everybody = dict.fromkeys(Head, np.ones(USERS, np.bool_))
         bucket = dict.fromkeys(Head, np.full(USERS, BUCKET, np.uint8))
         running = running.advance(Histograms.of(found, bucket, everybody, NOBODY), WEEKLY)
-    return running.recalibration(BULK)
+    return running.recalibration(BULK, QUIET)
 
 
 def as_in_the_tables(head):
@@ -73,7 +74,7 @@ def test_the_most_active_are_not_taken_for_the_silent(days):
 
 
 def test_without_data_p_values_mean_what_they_meant():
-    found = RunningCalibration.empty().recalibration(BULK)
+    found = RunningCalibration.empty().recalibration(BULK, QUIET)
     p = np.array([1.0, 0.3, 1e-4, 1e-12])
     for head in Head:
         assert found.apply(head, np.zeros(4, np.uint8), p) == pytest.approx(p)
@@ -138,3 +139,32 @@ def test_where_silences_are_short_a_shorter_one_is_news(left):
 def test_few_silences_say_little():
     table = ended_table(silences(90, 0.5), BULK, EDGES, 400.0, 0.1)
     assert np.array_equal(table, EDGES)
+
+
+def test_in_a_holiday_each_is_measured_by_the_others():
+    # GIVEN a window in which everybody surprises twice as much as usual, and an ordinary one
+    usual, holiday, ordinary = histogram(20_000), histogram(900, scale=0.5), histogram(900)
+    # THEN
+    assert own_part(holiday, usual) == pytest.approx(0.5, abs=0.1)
+    assert own_part(ordinary, usual) == 1.0
+    # AND a handful of users proves nothing
+    assert own_part(histogram(12, scale=0.5), usual) > 0.8
+    assert own_part(np.zeros(BINS), usual) == own_part(usual, np.zeros(BINS)) == 1.0
+
+
+def test_a_holiday_is_no_reason_to_tell_of_anybody():
+    # GIVEN a shop that was calm for half a year
+    running = RunningCalibration.empty()
+    calm, none = np.zeros((2, 16, BINS), np.int64), QUIET.ended
+    calm[:, BUCKET] = histogram(2_000)
+    for _ in range(26):
+        running = running.advance(Histograms(calm, none), WEEKLY)
+    # WHEN everybody's mix moves
+    holiday = np.zeros_like(calm)
+    holiday[:, BUCKET] = histogram(2_000, scale=0.5)
+    found = running.recalibration(BULK, Histograms(holiday, none))
+    # THEN what is rare by the tables is not
+    rare = np.exp(-np.array([6.0, 9.0]))
+    for head in Head:
+        p = found.apply(head, np.full(2, BUCKET, np.uint8), rare)
+        assert np.all(p > 10 * rare)

@@ -28,7 +28,7 @@ _CALM = np.array([0.3, 0.06, 0.015])
 # Silences that ended are compared deeper, so many a user-week: nobody who left is among them.
 _ENDED = np.array([0.3, 0.06, 0.015, 0.004, 0.0015])
 _ENDED_LEAST = 20.0  # silences beyond a quantile that is believed
-_COMMON = 0.06  # of the calm users of a window, who are not all changed in it
+_COMMON = 0.06  # of the calm users of a window: fewer change in it
 # User-weeks that weigh as much as the prior. How surprised people are on the whole is soon known,
 # how fast surprise grows beyond is not, and an error of the slope grows along the tail.
 _LEVEL_WEEKS, _TAIL_WEEKS = 100.0, 60.0
@@ -152,11 +152,12 @@ def ended_table(counts: Floats, bulk: Bulk, prior: Floats, weeks: float, caution
     return np.asarray(prior + total / (total + weeks) * (matched - prior))
 
 
-def common_surprise(now: Floats, before: Floats) -> float:
-    """By how much more -log p a window surprises with everybody than the windows before did.
+def own_part(now: Floats, before: Floats) -> float:
+    """Part of a user's -log p in this window that is not everybody's.
 
-    A holiday moves the mixes of many at once; changes of single users do not. Chance is allowed two
-    standard errors.
+    A holiday moves the mixes of many at once, those of some more than of others; changes of single
+    users do not. So where the calm users of a window surprise more than usual, beyond three
+    standard errors, -log p is measured by theirs.
 
     Parameters
     ----------
@@ -165,10 +166,10 @@ def common_surprise(now: Floats, before: Floats) -> float:
     """
     users = float(now.sum())
     if not users or not before.any():
-        return 0.0
-    share = _COMMON + 2.0 * np.sqrt(_COMMON * (1.0 - _COMMON) / users)
-    usual = _quantiles(before, np.array([_COMMON]))
-    return max(float((_quantiles(now, np.array([share])) - usual)[0]), 0.0)
+        return 1.0
+    share = _COMMON + 3.0 * np.sqrt(_COMMON * (1.0 - _COMMON) / users)
+    usual, found = (_quantiles(c, np.array([s])) for c, s in ((before, _COMMON), (now, share)))
+    return float(np.minimum(usual / np.maximum(found, 1e-9), 1.0)[0])
 
 
 def _line(

@@ -15,8 +15,8 @@ from swerve.domain.matching import (
     EDGES,
     Line,
     calm_line,
-    common_surprise,
     ended_table,
+    own_part,
 )
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ class RunningCalibration:
         ended are too (`matching.ended_table`). Each errs to the side of caution in its own way, the
         first where tails are short, the second where many do less; so the bolder one holds.
 
-        What surprises with everybody in this very window is taken off each user's surprise.
+        In a window in which everybody surprises, each is measured by the others (`own_part`).
         """
         tables = np.empty((len(HEADS), BUCKETS, BINS + 1))
         for place, head in enumerate(HEADS):
@@ -181,9 +181,8 @@ class RunningCalibration:
             table = ended_table(counts, bulk, whole, _BUCKET_ENDED_WEEKS, caution)
             tables[place, bucket] = np.maximum(tables[place, bucket], table)
         for place in range(len(HEADS)):
-            both = (counts[place].sum(axis=0) for counts in (now.calm, self.calm))
-            off = common_surprise(*both)
-            tables[place] = [np.interp(EDGES - off, EDGES, table) for table in tables[place]]
+            part = own_part(now.calm[place].sum(axis=0), self.calm[place].sum(axis=0))
+            tables[place] = [np.interp(part * EDGES, EDGES, table) for table in tables[place]]
         return Recalibration(tables)
 
     def to_bytes(self) -> bytes:
