@@ -13,7 +13,7 @@ WINDOW = 14_000
 def walked(seed: int, weeks: int = 30):
     """A table, and the same kept in dicts."""
     rng = np.random.default_rng(seed)
-    table, counts = PairTable.empty(8, 1), []
+    table, counts = PairTable.empty(8, 1, 50), []
     names = np.arange(50, dtype=np.uint64)
     for week in range(weeks):
         drawn = rng.integers(0, 50, 80), rng.integers(1, 30, 80)
@@ -55,7 +55,7 @@ def test_table_holds_what_a_dict_would():
 
 def test_rounding_does_not_drift():
     """A habit of one a week must settle near its true sum, 1 / (1 - decay)."""
-    table = PairTable.empty(8, 1)
+    table = PairTable.empty(8, 1, 200)
     users = np.arange(200, dtype=np.int32)
     names = users.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     one = (users, np.ones(200, np.uint64), np.ones((200, 1), np.int32))
@@ -77,7 +77,7 @@ def test_forgotten_pairs_leave():
 def test_what_is_stored_comes_back_row_by_row(weeks):
     # GIVEN two kinds of count, users without a pair, and windows without one
     rng = np.random.default_rng(weeks)
-    table, names = PairTable.empty(8, 2), np.arange(40, dtype=np.uint64)
+    table, names = PairTable.empty(8, 2, 40), np.arange(40, dtype=np.uint64)
     for week in range(weeks):
         pairs = np.unique(rng.integers(0, 300, 0 if week % 5 == 0 else 60))
         user, key = (pairs // 10).astype(np.int32), (pairs % 10).astype(np.uint64)
@@ -85,7 +85,7 @@ def test_what_is_stored_comes_back_row_by_row(weeks):
         season = (np.arange(10, dtype=np.uint64), rng.uniform(0.5, 2.0, 10))
         table = table.advance(WINDOW + 7 * week, 7, names, (user, key, count), season)
     # WHEN
-    back = PairTable.from_arrays("x", table.arrays("x", 40))
+    back = PairTable.from_arrays("x", table.arrays("x"))
     # THEN
     for name in ("keys", "user", "key", "code"):
         assert np.array_equal(getattr(back, name), getattr(table, name))
@@ -97,7 +97,7 @@ def test_what_is_stored_comes_back_row_by_row(weeks):
 
 def test_bytes_and_subsets_and_permutations():
     table, _ = walked(4)
-    back = PairTable.from_arrays("x", table.arrays("x", 50))
+    back = PairTable.from_arrays("x", table.arrays("x"))
     assert np.array_equal(back.code, table.code)
     assert np.array_equal(back.recent(), table.recent())
     some = table.only(np.array([3, 7, 20]))

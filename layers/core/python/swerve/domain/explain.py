@@ -55,6 +55,10 @@ class _Moved:
     gain: Floats  # signed: rising above 0
     weekly: Floats  # evidence for the new mix by week, newest first, float64[n, 8]
 
+    def pairs_of(self, place: int) -> NDArray[np.intp]:
+        """One user's pairs."""
+        return self.view.runs.rows(np.array([place]))[0]
+
 
 @dataclass(frozen=True, slots=True)
 class _Mix:
@@ -141,8 +145,8 @@ def explain(
 
 
 def _moved(state: ShardState, context: Context) -> _Moved:
-    view = item_views(state, context)[-1]
-    user = view.user
+    view = item_views(state, context, np.arange(state.users.size))[-1]
+    user = state.categories.user
     now = view.count / np.maximum(view.total, 1.0)[user]
     before = view.own / np.maximum(view.past, 1e-9)[user]
     up = now > view.share
@@ -166,7 +170,7 @@ def _interest(
     best = min(single, key=lambda name: single[name])
     by_week = moved.weekly[place]
     age = _age_of(by_week, _MOST)
-    mine = moved.view.user == place
+    mine = moved.pairs_of(place)
     total = float(moved.view.total[place])
     mix = Mix(moved.before[mine], moved.now[mine], moved.gain[mine], total)
     kind = mix.kind(best)
@@ -196,7 +200,7 @@ def _age_of(by_week: Floats, part: float) -> int:
 
 def _lately(moved: _Moved, place: int) -> _Mix:
     """One user's mix in the last weeks of the longest age."""
-    pairs = np.flatnonzero(moved.view.user == place)
+    pairs = moved.pairs_of(place)
     return _Mix(pairs, moved.before[pairs], moved.now[pairs], float(moved.view.total[place]))
 
 
@@ -204,7 +208,7 @@ def _since(
     state: ShardState, moved: _Moved, place: int, weeks: int
 ) -> tuple[_Mix, NDArray[np.int64]]:
     """One user's mix in the newest weeks against all before, and on how many days each occurred."""
-    pairs = np.flatnonzero(moved.view.user == place)
+    pairs = moved.pairs_of(place)
     per_week = 7 // state.days
     newest = _counts(state.ring[: weeks * per_week], pairs)
     between = _counts(state.ring[weeks * per_week : moved.view.weeks * per_week], pairs)[:, 1]
@@ -364,7 +368,7 @@ def _trends(state: ShardState) -> list[Evidence]:
 
 
 def _history(state: ShardState, moved: _Moved, place: int, window: int) -> tuple[HistoryPoint, ...]:
-    mine = np.flatnonzero(moved.view.user == place)
+    mine = moved.pairs_of(place)
     telling = mine[np.argsort(-np.abs(moved.gain[mine]), kind="stable")][:_HISTORY_CATEGORIES]
     keys = moved.key[telling].tolist()
     points = []

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from swerve.domain import binary
+from swerve.domain.runs import Runs, ranges
 from swerve.domain.totals import WEEKLY_DECAY
 
 if TYPE_CHECKING:
@@ -36,14 +37,14 @@ class Slot:
 
     Attributes
     ----------
-    rows : int32[k]
+    rows : intp[k]
         Rows of the pair table, ascending.
     count : uint8[k, K]
     season : float32[C]
         Season factor of every key in that window.
     """
 
-    rows: NDArray[np.int32]
+    rows: NDArray[np.intp]
     count: NDArray[np.uint8]
     season: NDArray[np.float32]
 
@@ -56,8 +57,10 @@ class PairTable:
     ----------
     keys : uint64[C]
         Sorted.
-    user, key : int32[P]
-        Row of the user, row of `keys`.
+    runs : Runs
+        How many pairs each user has.
+    key : int32[P]
+        Row of `keys`.
     code : uint8[P, K]
         Log codes of the decayed season-adjusted counts before the ring, K kinds of count.
     ring : tuple of Slot
@@ -65,21 +68,27 @@ class PairTable:
     """
 
     keys: NDArray[np.uint64]
-    user: NDArray[np.int32]
+    runs: Runs
     key: NDArray[np.int32]
     code: NDArray[np.uint8]
     ring: tuple[Slot, ...]
 
     @classmethod
-    def empty(cls, width: int, kinds: int) -> PairTable:
+    def empty(cls, width: int, kinds: int, users: int = 0) -> PairTable:
         """No pair; a ring of `width` windows; `kinds` of count."""
-        none, counts = np.empty(0, np.int32), np.empty((0, kinds), np.uint8)
-        slot = Slot(none, counts, np.empty(0, np.float32))
-        return cls(np.empty(0, np.uint64), none, none, counts, (slot,) * width)
+        counts = np.empty((0, kinds), np.uint8)
+        slot = Slot(np.empty(0, np.intp), counts, np.empty(0, np.float32))
+        runs = Runs(np.zeros(users, np.intp))
+        return cls(np.empty(0, np.uint64), runs, np.empty(0, np.int32), counts, (slot,) * width)
 
-    def past(self, kind: int) -> NDArray[np.float32]:
-        """Decayed count of each pair before the ring, float32[P]."""
-        return _VALUES[self.code[:, kind]]
+    @property
+    def user(self) -> NDArray[np.int32]:
+        """Row of each pair's user, int32[P]."""
+        return self.runs.spread(np.arange(self.runs.sizes.size, dtype=np.int32))
+
+    def past(self, kind: int, weight: float = 1.0) -> NDArray[np.float32]:
+        """Decayed count of each pair before the ring, weighted, float32[P]."""
+        return (np.float32(weight) * _VALUES).take(self.code[:, kind])
 
     def advance(
         self,
@@ -118,55 +127,76 @@ class PairTable:
         else:
             code = code.copy()
         rows = oldest.rows
-        adjusted = oldest.count / oldest.season[self.key[rows]][:, None]
-        total = _VALUES[code[rows]] + adjusted
-        dither = _dither(names[self.user[rows]], self.keys[self.key[rows]], window)
+        key, before = self.key.take(rows), code.take(rows, axis=0)
+        adjusted = oldest.count / oldest.season.take(key)[:, None]
+        total = _VALUES.take(before) + adjusted
+        name = self.runs.among(rows).spread(names)
+        dither = _dither(name, self.keys.take(key), window)
         exact = np.log(np.maximum(total, FLOOR) / FLOOR) / STEP + 1.0
-        code[rows] = np.where(adjusted > 0, np.clip(exact + dither[:, None], 1, _TOP), code[rows])
+        code[rows] = np.where(adjusted > 0, np.clip(exact + dither[:, None], 1, _TOP), before)
         empty = Slot(rows[:0], oldest.count[:0], oldest.season)
         return replace(self, code=code, ring=(empty, *self.ring[:-1]))
 
     def _widened(
         self, user: NDArray[np.int32], key: NDArray[np.uint64], window: int
-    ) -> tuple[PairTable, NDArray[np.int32]]:
+    ) -> tuple[PairTable, NDArray[np.intp]]:
         """Give a row to every new pair; return also the rows of the pairs given.
 
         Both the table and the pairs given are sorted, so one search and one merge do.
         """
-        table = self._pruned() if window % _DECAY_DAYS < 7 else self
-        keys = binary.union(table.keys, np.unique(key))
-        moved = np.searchsorted(keys, table.keys).astype(np.int32)
-        old_key = table.key if keys is table.keys else moved[table.key]
-        old, wanted = _joint(table.user, old_key, user, np.searchsorted(keys, key), keys.size)
+        table, which = (self._pruned() if window % _DECAY_DAYS < 7 else self)._named(key)
+        old, wanted = table._joint(user, which)
         at = np.searchsorted(old, wanted)
         fresh = old[np.minimum(at, old.size - 1)] != wanted if old.size else at >= 0
-        rows = (at + np.cumsum(fresh) - fresh).astype(np.int32)
+        rows = at + np.cumsum(fresh) - fresh
         added = rows[fresh]
-        is_old = np.ones(old.size + added.size, np.bool_)
-        is_old[added] = False
-        target = np.flatnonzero(is_old).astype(np.int32)
-        source = np.cumsum(is_old, dtype=np.int32) - 1
+        # Between two new rows all old ones move by as many as are new before them.
+        moves = np.arange(added.size + 1)
+        target = np.arange(old.size)
+        target += np.repeat(moves, np.diff(at[fresh], prepend=0, append=old.size))
+        source = np.arange(old.size + added.size)
+        source -= np.repeat(moves, np.diff(added, prepend=0, append=source.size))
 
         def merged(before: NDArray[Any], new: NDArray[Any] | int) -> NDArray[Any]:
             # Taking is many times faster than writing to places, for rows of two bytes above all.
-            wide = np.empty((is_old.size, *before.shape[1:]), before.dtype)
+            wide = np.empty((source.size, *before.shape[1:]), before.dtype)
             if old.size:
                 before.take(source, axis=0, out=wide, mode="wrap")
             wide[added] = new
             return wide
 
-        ring = tuple(
-            Slot(target.take(s.rows), s.count, placed(s.season, moved, keys.size, 1.0))
-            for s in table.ring
-        )
-        wide = PairTable(
-            keys,
-            merged(table.user, user[fresh]),
-            merged(old_key, np.searchsorted(keys, key[fresh]).astype(np.int32)),
-            merged(table.code, 0),
-            ring,
+        sizes = table.runs.sizes
+        wide = replace(
+            table,
+            runs=Runs(sizes + np.bincount(user[fresh], minlength=sizes.size)),
+            key=merged(table.key, which[fresh]),
+            code=merged(table.code, 0),
+            ring=tuple(Slot(target.take(s.rows), s.count, s.season) for s in table.ring),
         )
         return wide, rows
+
+    def _named(self, key: NDArray[np.uint64]) -> tuple[PairTable, NDArray[np.int32]]:
+        """Know these keys; also the row of each."""
+        which = binary.rows_of(self.keys, key)
+        new = key[which < 0]
+        if not new.size:
+            return self, which.astype(np.int32)
+        keys = binary.union(self.keys, np.unique(new))
+        moved = np.searchsorted(keys, self.keys).astype(np.int32)
+        ring = tuple(
+            Slot(s.rows, s.count, placed(s.season, moved, keys.size, 1.0)) for s in self.ring
+        )
+        wide = replace(self, keys=keys, key=moved[self.key], ring=ring)
+        return wide, np.searchsorted(keys, key).astype(np.int32)
+
+    def _joint(
+        self, user: NDArray[np.int32], which: NDArray[np.int32]
+    ) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+        """One sortable number for each pair, and for each given; 32 bits where they suffice."""
+        users, width = self.runs.sizes.size, max(self.keys.size, 1)
+        kind = np.int32 if users * width < 1 << 31 else np.int64
+        bases = (np.arange(users) * width).astype(kind)
+        return self.runs.spread(bases) + self.key, bases.take(user) + which
 
     def _pruned(self) -> PairTable:
         """Drop pairs that are forgotten."""
@@ -175,22 +205,27 @@ class PairTable:
             kept[slot.rows] = True
         if kept.all():
             return self
-        target = (np.cumsum(kept) - 1).astype(np.int32)
-        ring = tuple(Slot(target[s.rows], s.count, s.season) for s in self.ring)
+        rows = np.flatnonzero(kept)
+        target = np.cumsum(kept) - 1
+        ring = tuple(Slot(target.take(s.rows), s.count, s.season) for s in self.ring)
         return replace(
-            self, user=self.user[kept], key=self.key[kept], code=self.code[kept], ring=ring
+            self,
+            runs=self.runs.among(rows),
+            key=self.key.take(rows),
+            code=self.code.take(rows, axis=0),
+            ring=ring,
         )
 
-    def with_users(self, at: NDArray[np.integer]) -> PairTable:
-        """Move user rows; `at` ascends, so the order of pairs stays."""
-        return replace(self, user=at[self.user].astype(np.int32))
+    def with_users(self, at: NDArray[np.integer], size: int) -> PairTable:
+        """Move user rows to `at` of `size`; `at` ascends, so the order of pairs stays."""
+        return replace(self, runs=Runs(placed(self.runs.sizes, at, size, 0)))
 
     def permuted(self, place: NDArray[np.integer]) -> PairTable:
         """Move user rows in any way, and sort the pairs again."""
-        wide = self.with_users(place)
-        order = np.lexsort((wide.key, wide.user))
-        moved = np.empty(order.size, np.int32)
-        moved[order] = np.arange(order.size, dtype=np.int32)
+        user = place[self.user]
+        order = np.lexsort((self.key, user))
+        moved = np.empty_like(order)
+        moved[order] = np.arange(order.size)
         ring = []
         for slot in self.ring:
             rows = moved[slot.rows]
@@ -198,7 +233,7 @@ class PairTable:
             ring.append(Slot(rows[by], slot.count[by], slot.season))
         return replace(
             self,
-            user=wide.user[order],
+            runs=Runs.of(user, place.size),
             key=self.key[order],
             code=self.code[order],
             ring=tuple(ring),
@@ -206,22 +241,18 @@ class PairTable:
 
     def only(self, users: NDArray[np.intp]) -> PairTable:
         """Pairs of some users (ascending rows), who get rows 0, 1, 2 ..."""
-        # Pairs are sorted by user, and slots by pair: what is kept are ranges.
-        first, end = _between(self.user, users, users + 1)
-        rows = _ranges(first, end)
-        moved = first - (np.cumsum(end - first) - (end - first))  # how far each range moves
+        rows, runs = self.runs.rows(users)
+        first = self.runs.first[users]
+        moved = first - runs.first
         ring = []
         for slot in self.ring:
-            low, high = _between(slot.rows, first, end)
-            some = _ranges(low, high)
-            there = slot.rows.take(some) - np.repeat(moved, high - low)
-            ring.append(Slot(there.astype(np.int32), slot.count.take(some, axis=0), slot.season))
+            low = np.searchsorted(slot.rows, first)
+            sizes = np.searchsorted(slot.rows, first + runs.sizes) - low
+            mine = ranges(low, sizes)
+            there = slot.rows.take(mine) - np.repeat(moved, sizes)
+            ring.append(Slot(there, slot.count.take(mine, axis=0), slot.season))
         return PairTable(
-            self.keys,
-            np.repeat(np.arange(users.size, dtype=np.int32), end - first),
-            self.key.take(rows),
-            self.code.take(rows, axis=0),
-            tuple(ring),
+            self.keys, runs, self.key.take(rows), self.code.take(rows, axis=0), tuple(ring)
         )
 
     def recent(self) -> NDArray[np.int64]:
@@ -231,10 +262,10 @@ class PairTable:
             total[slot.rows] += slot.count
         return total
 
-    def arrays(self, name: str, users: int) -> dict[str, NDArray[Any]]:
+    def arrays(self, name: str) -> dict[str, NDArray[Any]]:
         """Columns for the checkpoint: what rises as gaps, kinds of count by how they differ."""
         key_type = np.uint16 if self.keys.size <= 1 << 16 else np.uint32
-        pairs = np.bincount(self.user, minlength=users)
+        pairs = self.runs.sizes
         columns: dict[str, NDArray[Any]] = {
             "keys": self.keys,
             "pairs": pairs.astype(np.uint16),
@@ -257,8 +288,8 @@ class PairTable:
             Slot(rows[end - size : end], count[end - size : end], season)
             for size, end, season in zip(a["slots"], ends, a["season"], strict=True)
         )
-        user = np.repeat(np.arange(a["pairs"].size, dtype=np.int32), a["pairs"])
-        return cls(a["keys"], user, _from_gaps(a["key"], a["pairs"]), _together(a["code"]), ring)
+        key = _from_gaps(a["key"], a["pairs"]).astype(np.int32)
+        return cls(a["keys"], Runs(a["pairs"].astype(np.intp)), key, _together(a["code"]), ring)
 
 
 def placed(values: NDArray[Any], at: NDArray[np.integer], size: int, fill: float) -> NDArray[Any]:
@@ -270,23 +301,7 @@ def placed(values: NDArray[Any], at: NDArray[np.integer], size: int, fill: float
     return wide
 
 
-def _between(
-    ordered: NDArray[np.int32], first: NDArray[np.intp], end: NDArray[np.intp]
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Where values from `first` to before `end` lie; of one type, or all would be converted."""
-    return (
-        np.searchsorted(ordered, first.astype(ordered.dtype)),
-        np.searchsorted(ordered, end.astype(ordered.dtype)),
-    )
-
-
-def _ranges(first: NDArray[np.intp], end: NDArray[np.intp]) -> NDArray[np.intp]:
-    """All numbers from each `first` to before its `end`, one range after the other."""
-    size = end - first
-    return np.repeat(first - (np.cumsum(size) - size), size) + np.arange(size.sum())
-
-
-def _gaps(rising: NDArray[np.int32], sizes: NDArray[np.integer]) -> NDArray[np.int32]:
+def _gaps(rising: NDArray[np.integer], sizes: NDArray[np.integer]) -> NDArray[np.int32]:
     """How many numbers lie between neighbours, in lists of these sizes that each rise from 0."""
     gaps = np.diff(rising, prepend=np.int32(-1)) - 1
     first = (np.cumsum(sizes) - sizes)[sizes > 0]
@@ -294,12 +309,12 @@ def _gaps(rising: NDArray[np.int32], sizes: NDArray[np.integer]) -> NDArray[np.i
     return gaps.astype(np.int32)
 
 
-def _from_gaps(gaps: NDArray[np.integer], sizes: NDArray[np.integer]) -> NDArray[np.int32]:
+def _from_gaps(gaps: NDArray[np.integer], sizes: NDArray[np.integer]) -> NDArray[np.int64]:
     """Inverse of `_gaps`."""
     total = np.cumsum(gaps.astype(np.int64) + 1)
     ends = np.cumsum(sizes, dtype=np.int64)
     before = np.append(0, total)[ends - sizes]
-    return np.asarray(total - np.repeat(before, sizes) - 1, np.int32)
+    return np.asarray(total - np.repeat(before, sizes) - 1)
 
 
 def _apart(kinds: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -314,19 +329,6 @@ def _together(apart: NDArray[np.uint8]) -> NDArray[np.uint8]:
     kinds = apart.copy()
     kinds[1:] += kinds[:1]
     return np.ascontiguousarray(kinds.T)
-
-
-def _joint(
-    user: NDArray[np.int32],
-    key: NDArray[np.int32],
-    other_user: NDArray[np.int32],
-    other_key: NDArray[np.integer],
-    keys: int,
-) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
-    """One sortable number for each (user, key) of two lists; 32 bits where they suffice."""
-    top = (max(int(user.max(initial=0)), int(other_user.max(initial=0))) + 1) * max(keys, 1)
-    width = np.int32(max(keys, 1)) if top < 1 << 31 else np.int64(max(keys, 1))
-    return user * width + key, other_user * width + other_key.astype(np.int32)
 
 
 def _dither(user: NDArray[np.uint64], key: NDArray[np.uint64], window: int) -> NDArray[np.float64]:

@@ -81,16 +81,6 @@ class ShardState:
         return float(WEEKLY_DECAY ** (self.days / 7))
 
     @property
-    def pair_user(self) -> NDArray[np.int32]:
-        """Row of the user of each category pair."""
-        return self.categories.user
-
-    @property
-    def history(self) -> NDArray[np.float32]:
-        """Decayed days before the ring of each category pair."""
-        return self.categories.past(0)
-
-    @property
     def ring(self) -> tuple[Slot, ...]:
         """Recent windows of the category pairs."""
         return self.categories.ring
@@ -174,8 +164,8 @@ class ShardState:
             hidden=placed(self.hidden, at, size, 0),
             forecast=placed(self.forecast, at, size, np.nan),
             residuals=placed(self.residuals, at, size, np.nan),
-            categories=self.categories.with_users(at),
-            items=self.items.with_users(at),
+            categories=self.categories.with_users(at, size),
+            items=self.items.with_users(at, size),
         )
 
     def only(self, rows: NDArray[np.intp]) -> ShardState:
@@ -205,8 +195,8 @@ class ShardState:
         """Pack the checkpoint."""
         arrays: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in _BY_USER}
         arrays |= self.cohort.arrays()
-        arrays |= self.categories.arrays("category", self.users.size)
-        arrays |= self.items.arrays("item", self.users.size)
+        arrays |= self.categories.arrays("category")
+        arrays |= self.items.arrays("item")
         return binary.dump(_KIND, {"days": self.days, "window": self.window}, arrays)
 
     @classmethod
@@ -229,7 +219,7 @@ class ShardState:
             raise KeyError(f"user {user:016x} is not in this shard")
         table = self.categories
         recent = table.recent()
-        pairs = np.flatnonzero(table.user == row)
+        pairs, _ = table.runs.rows(np.array([row]))
         return {
             "first": int(self.first[row]),
             "events": self.events[row].tolist(),
