@@ -95,7 +95,8 @@ class PairTable:
         window: int,
         days: int,
         names: NDArray[np.uint64],
-        found: tuple[NDArray[np.int32], NDArray[np.uint64], NDArray[np.int32]],
+        found: tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]],
+        keys: NDArray[np.uint64],
         season: tuple[NDArray[np.uint64], NDArray[np.float64]],
     ) -> PairTable:
         """Take in one window: the oldest slot joins the past, the new counts lead the ring.
@@ -106,13 +107,17 @@ class PairTable:
             The window and its length.
         names : uint64[U]
             Users by row.
-        found : (int32[k], uint64[k], int32[k, K])
-            The window's (user row, key, counts), sorted by (user, key).
+        found : (int32[k], int32[k], int32[k, K])
+            The window's (user row, row of `keys`, counts), sorted.
+        keys : uint64[C]
+            Sorted; those without a pair stay unknown.
         season : (uint64[C], float64[C])
             Sorted keys and their season factors in this window.
         """
-        user, key, count = found
-        table, rows = self._aged(window, days, names)._widened(user, key, window)
+        user, code, count = found
+        aged = self._aged(window, days, names)
+        kept, key = (aged._pruned() if window % _DECAY_DAYS < 7 else aged)._named(keys, code)
+        table, rows = kept._widened(user, key)
         factor = np.ones(table.keys.size, np.float32)
         at = binary.rows_of(season[0], table.keys)
         factor[at >= 0] = season[1][at[at >= 0]]
@@ -138,23 +143,22 @@ class PairTable:
         return replace(self, code=code, ring=(empty, *self.ring[:-1]))
 
     def _widened(
-        self, user: NDArray[np.int32], key: NDArray[np.uint64], window: int
+        self, user: NDArray[np.int32], key: NDArray[np.int32]
     ) -> tuple[PairTable, NDArray[np.intp]]:
         """Give a row to every new pair; return also the rows of the pairs given.
 
         Both the table and the pairs given are sorted, so one search and one merge do.
         """
-        table, which = (self._pruned() if window % _DECAY_DAYS < 7 else self)._named(key)
-        old, wanted = table._joint(user, which)
+        old, wanted = self._joint(user, key)
         at = np.searchsorted(old, wanted)
         fresh = old[np.minimum(at, old.size - 1)] != wanted if old.size else at >= 0
         rows = at + np.cumsum(fresh) - fresh
         added = rows[fresh]
         # Between two new rows all old ones move by as many as are new before them.
-        moves = np.arange(added.size + 1)
-        target = np.arange(old.size)
+        moves = np.arange(added.size + 1, dtype=np.int32)
+        target = np.arange(old.size, dtype=np.int32)
         target += np.repeat(moves, np.diff(at[fresh], prepend=0, append=old.size))
-        source = np.arange(old.size + added.size)
+        source = np.arange(old.size + added.size, dtype=np.int32)
         source -= np.repeat(moves, np.diff(added, prepend=0, append=source.size))
 
         def merged(before: NDArray[Any], new: NDArray[Any] | int) -> NDArray[Any]:
@@ -165,38 +169,41 @@ class PairTable:
             wide[added] = new
             return wide
 
-        sizes = table.runs.sizes
+        sizes = self.runs.sizes
         wide = replace(
-            table,
+            self,
             runs=Runs(sizes + np.bincount(user[fresh], minlength=sizes.size)),
-            key=merged(table.key, which[fresh]),
-            code=merged(table.code, 0),
-            ring=tuple(Slot(target.take(s.rows), s.count, s.season) for s in table.ring),
+            key=merged(self.key, key[fresh]),
+            code=merged(self.code, 0),
+            ring=tuple(
+                Slot(target.take(s.rows).astype(np.intp), s.count, s.season) for s in self.ring
+            ),
         )
         return wide, rows
 
-    def _named(self, key: NDArray[np.uint64]) -> tuple[PairTable, NDArray[np.int32]]:
-        """Know these keys; also the row of each."""
-        which = binary.rows_of(self.keys, key)
-        new = key[which < 0]
-        if not new.size:
-            return self, which.astype(np.int32)
-        keys = binary.union(self.keys, np.unique(new))
-        moved = np.searchsorted(keys, self.keys).astype(np.int32)
+    def _named(
+        self, keys: NDArray[np.uint64], code: NDArray[np.int32]
+    ) -> tuple[PairTable, NDArray[np.int32]]:
+        """Know the keys that occur; also the own row of each code."""
+        occurs = np.bincount(code, minlength=keys.size) > 0
+        known = binary.union(self.keys, keys[occurs])
+        key = np.searchsorted(known, keys).astype(np.int32).take(code)
+        if known is self.keys:
+            return self, key
+        moved = np.searchsorted(known, self.keys).astype(np.int32)
         ring = tuple(
-            Slot(s.rows, s.count, placed(s.season, moved, keys.size, 1.0)) for s in self.ring
+            Slot(s.rows, s.count, placed(s.season, moved, known.size, 1.0)) for s in self.ring
         )
-        wide = replace(self, keys=keys, key=moved[self.key], ring=ring)
-        return wide, np.searchsorted(keys, key).astype(np.int32)
+        return replace(self, keys=known, key=moved[self.key], ring=ring), key
 
     def _joint(
-        self, user: NDArray[np.int32], which: NDArray[np.int32]
+        self, user: NDArray[np.int32], key: NDArray[np.int32]
     ) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
         """One sortable number for each pair, and for each given; 32 bits where they suffice."""
         users, width = self.runs.sizes.size, max(self.keys.size, 1)
         kind = np.int32 if users * width < 1 << 31 else np.int64
-        bases = (np.arange(users) * width).astype(kind)
-        return self.runs.spread(bases) + self.key, bases.take(user) + which
+        bases: NDArray[np.integer] = (np.arange(users) * width).astype(kind)
+        return self.runs.spread(bases) + self.key, bases.take(user) + key
 
     def _pruned(self) -> PairTable:
         """Drop pairs that are forgotten."""

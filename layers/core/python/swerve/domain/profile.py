@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from swerve.domain import binary
+from swerve.domain.counts import BUCKETS
 from swerve.domain.pairs import PairTable, Slot, placed
 from swerve.domain.population import RING_WEEKS
 from swerve.domain.totals import WEEKLY_DECAY, Cohort, bounded_items
@@ -120,9 +121,10 @@ class ShardState:
                 state.users,
                 (
                     at[counts.pair_user],
-                    counts.pair_category,
+                    counts.pair_code,
                     np.stack([counts.pair_count, bounded_items(counts)], axis=1),
                 ),
+                counts.categories,
                 (context.categories.keys, context.categories.season),
             ),
             items=state.items.advance(
@@ -131,9 +133,10 @@ class ShardState:
                 state.users,
                 (
                     at[counts.bucket_user],
-                    counts.bucket.astype(np.uint64),
+                    counts.bucket,
                     counts.bucket_count[:, None],
                 ),
+                np.arange(BUCKETS, dtype=np.uint64),
                 (context.items.keys, context.items.season),
             ),
         )
