@@ -99,7 +99,7 @@ def explain(
     """
     some = state.only(rows)
     moved = _moved(some, context)
-    trailing = weekly(some, context)["events"]
+    trailing = weekly(state, context, rows)["events"]
     others = [
         (*surprise, trend) for surprise, trend in zip(_surprises(some), _trends(some), strict=True)
     ]
