@@ -158,8 +158,9 @@ class PairTable:
         moves = np.arange(added.size + 1, dtype=np.int32)
         target = np.arange(old.size, dtype=np.int32)
         target += np.repeat(moves, np.diff(at[fresh], prepend=0, append=old.size))
-        source = np.arange(old.size + added.size, dtype=np.int32)
-        source -= np.repeat(moves, np.diff(added, prepend=0, append=source.size))
+        places = np.arange(old.size + added.size, dtype=np.int32)
+        places -= np.repeat(moves, np.diff(added, prepend=0, append=places.size))
+        source = places.astype(np.intp)
 
         def merged(before: NDArray[Any], new: NDArray[Any] | int) -> NDArray[Any]:
             # Taking is many times faster than writing to places, for rows of two bytes above all.
