@@ -76,7 +76,7 @@ _BOUND = 64.0
 
 @dataclass(frozen=True, slots=True)
 class PairView:
-    """The pairs of some users at one age: counts since, and the past before.
+    """A pair table at one age: counts since, and the past before.
 
     Attributes
     ----------
@@ -105,18 +105,17 @@ class PairView:
 
 
 def switches(
-    table: PairTable, mix: Mix, prior: Prior, decay: float, users: NDArray[np.intp]
+    table: PairTable, mix: Mix, prior: Prior, decay: float
 ) -> tuple[dict[int, Floats], Singles]:
     """Log Bayes factors for another user's mix by age, and the counts of the last weeks.
 
     Two Dirichlet-multinomials: the recent counts come from the user's own past (with the shop's
     mix as prior), or from anybody's mix. Only pairs that occurred lately are touched.
     """
-    pairs, runs = table.runs.rows(users)
-    key = table.key.take(pairs).astype(np.intp)
+    runs, key = table.runs, table.key.astype(np.intp)
     found = binary.rows_of(mix.keys, table.keys)
-    out, total = {}, np.zeros(users.size, np.float32)
-    for place, (count, past) in enumerate(_since(table, (1.0,), decay, pairs)):
+    out, total = {}, np.zeros(runs.sizes.size, np.float32)
+    for place, (count, past) in enumerate(_since(table, key, (1.0,), decay)):
         rows = np.flatnonzero(count > 0)
         which, some, some_runs = key.take(rows), count.take(rows), runs.among(rows)
         total = some_runs.sum(some)
@@ -165,10 +164,9 @@ def views(
     mix: Mix,
     prior: Prior,
     decay: float,
-    users: NDArray[np.intp],
     weights: Sequence[float],
 ) -> list[PairView]:
-    """Look at every pair of some users at the ages of `AGES_WEEKS`, shortest first.
+    """Look at every pair at the ages of `AGES_WEEKS`, shortest first.
 
     Parameters
     ----------
@@ -176,17 +174,14 @@ def views(
         The pairs, and what the shop says of their keys.
     decay : float
         Of a window.
-    users : intp[n]
-        Ascending rows.
     weights : sequence of float
         Of the table's kinds of count in the count that is looked at.
     """
-    pairs, runs = table.runs.rows(users)
-    key = table.key.take(pairs).astype(np.intp)
+    runs, key = table.runs, table.key.astype(np.intp)
     found = binary.rows_of(mix.keys, table.keys)
     pull = np.float32(prior.pull)
     made = []
-    for place, (count, past) in enumerate(_since(table, weights, decay, pairs)):
+    for place, (count, past) in enumerate(_since(table, key, weights, decay)):
         total = runs.sum(count)
         shop = _shop_share(mix, place, found, key, count, total, runs)
         own = np.float32(prior.own) * past
@@ -202,12 +197,9 @@ def views(
 
 
 def _since(
-    table: PairTable, weights: Sequence[float], decay: float, pairs: NDArray[np.intp]
+    table: PairTable, key: NDArray[np.intp], weights: Sequence[float], decay: float
 ) -> list[tuple[Singles, Singles]]:
-    """Weighted counts of some pairs within, and decayed counts before, the last weeks, float32[P].
-
-    The whole table is walked: its slots are short, and to find the pairs in them would take longer.
-    """
+    """Weighted counts within, and decayed counts before, the last weeks, float32[P] each."""
     bounds = [w * len(table.ring) // RING_WEEKS for w in AGES_WEEKS]
     weigh = [np.float32(weight) for weight in weights]
     ring = [(slot.rows, _weighed(slot.count, weigh), slot.season) for slot in table.ring]
@@ -216,20 +208,20 @@ def _since(
     for age, (rows, some, _) in enumerate(ring[: bounds[-1]], start=1):
         count[rows] = count.take(rows) + some
         if age in bounds:
-            counts.append(count.take(pairs))
+            counts.append(count.copy())
     past = table.past(0, weights[0])
     for kind, weight in enumerate(weights[1:], start=1):
         past += table.past(kind, weight)
     pasts = []
     age = len(ring)
     for bound in reversed(bounds):
-        past *= np.float32(decay ** (age - bound))
+        past = past * np.float32(decay ** (age - bound))
         for slot_age in range(bound, age):
             rows, some, season = ring[slot_age]
             faded = (decay ** (slot_age - bound) / season).astype(np.float32)
-            past[rows] = past.take(rows) + some * faded.take(table.key.take(rows))
+            past[rows] = past.take(rows) + some * faded.take(key.take(rows))
         age = bound
-        pasts.append(past.take(pairs))
+        pasts.append(past)
     return list(zip(counts, reversed(pasts), strict=True))
 
 
@@ -241,7 +233,7 @@ def _weighed(count: NDArray[np.uint8], weights: Sequence[np.float32]) -> Singles
     return total
 
 
-def item_views(state: ShardState, context: Context, users: NDArray[np.intp]) -> list[PairView]:
+def item_views(categories: PairTable, context: Context, decay: float) -> list[PairView]:
     """Items by category; where people browse, several items of a day weigh less.
 
     Baskets are bought item by item, but who looks at shoes looks at many: a count of items would
@@ -249,7 +241,7 @@ def item_views(state: ShardState, context: Context, users: NDArray[np.intp]) -> 
     """
     share = min(1.0, _DEPTH / max(context.depth - 1.0, 1e-9))
     prior, weights = ITEM_COUNT_PRIOR.for_shop(context.likeness), (1 - share, share)
-    return views(state.categories, context.categories, prior, state.decay, users, weights)
+    return views(categories, context.categories, prior, decay, weights)
 
 
 def interest_evidence(
@@ -261,18 +253,14 @@ def interest_evidence(
     compare, have NaN everywhere.
     """
     acted = np.flatnonzero((state.events[:, 0] > 0) & judged & _comparable(state))
+    items, categories = state.items.only(acted), state.categories.only(acted)
     found: dict[str, NDArray[Any]] = {}
-    by_item, by_day = (
-        switches(table, mix, prior.for_shop(context.likeness), state.decay, acted)
-        for table, mix, prior in (
-            (state.items, context.items, ITEM_PRIOR),
-            (state.categories, context.categories, CATEGORY_PRIOR),
-        )
-    )
-    found["activity"] = by_day[1]
-    for w, gain in by_day[0].items():
-        found[f"person{w}"] = gain + by_item[0][w]
-    for view in item_views(state, context, acted):
+    item_prior, day_prior = (p.for_shop(context.likeness) for p in (ITEM_PRIOR, CATEGORY_PRIOR))
+    by_item, _ = switches(items, context.items, item_prior, state.decay)
+    by_day, found["activity"] = switches(categories, context.categories, day_prior, state.decay)
+    for w, gain in by_day.items():
+        found[f"person{w}"] = gain + by_item[w]
+    for view in item_views(categories, context, state.decay):
         w = view.weeks
         last = w == AGES_WEEKS[-1]
         for k, lost in _lost(view, (3, 8) if last else (3,)).items():

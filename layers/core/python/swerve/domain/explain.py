@@ -148,7 +148,7 @@ def explain(
 
 
 def _moved(state: ShardState, context: Context) -> _Moved:
-    view = item_views(state, context, np.arange(state.users.size))[-1]
+    view = item_views(state.categories, context, state.decay)[-1]
     user = state.categories.user
     now = view.count / np.maximum(view.total, 1.0)[user]
     before = view.own / np.maximum(view.past, 1e-9)[user]

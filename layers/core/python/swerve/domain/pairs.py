@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from swerve.domain import binary
-from swerve.domain.runs import Runs, ranges
+from swerve.domain.runs import Runs
 from swerve.domain.totals import WEEKLY_DECAY
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ class Slot:
 
     Attributes
     ----------
+    runs : Runs
+        How many of the pairs each user has.
     rows : intp[k]
         Rows of the pair table, ascending.
     count : uint8[k, K]
@@ -44,6 +46,7 @@ class Slot:
         Season factor of every key in that window.
     """
 
+    runs: Runs
     rows: NDArray[np.intp]
     count: NDArray[np.uint8]
     season: NDArray[np.float32]
@@ -77,8 +80,8 @@ class PairTable:
     def empty(cls, width: int, kinds: int, users: int = 0) -> PairTable:
         """No pair; a ring of `width` windows; `kinds` of count."""
         counts = np.empty((0, kinds), np.uint8)
-        slot = Slot(np.empty(0, np.intp), counts, np.empty(0, np.float32))
         runs = Runs(np.zeros(users, np.intp))
+        slot = Slot(runs, np.empty(0, np.intp), counts, np.empty(0, np.float32))
         return cls(np.empty(0, np.uint64), runs, np.empty(0, np.int32), counts, (slot,) * width)
 
     @property
@@ -121,7 +124,8 @@ class PairTable:
         factor = np.ones(table.keys.size, np.float32)
         at = binary.rows_of(season[0], table.keys)
         factor[at >= 0] = season[1][at[at >= 0]]
-        newest = Slot(rows, np.minimum(count, _TOP).astype(np.uint8), factor)
+        runs = Runs.of(user, names.size)
+        newest = Slot(runs, rows, np.minimum(count, _TOP).astype(np.uint8), factor)
         return replace(table, ring=(newest, *table.ring[1:]))
 
     def _aged(self, window: int, days: int, names: NDArray[np.uint64]) -> PairTable:
@@ -135,11 +139,12 @@ class PairTable:
         key, before = self.key.take(rows), code.take(rows, axis=0)
         adjusted = oldest.count / oldest.season.take(key)[:, None]
         total = _VALUES.take(before) + adjusted
-        name = self.runs.among(rows).spread(names)
+        name = oldest.runs.spread(names)
         dither = _dither(name, self.keys.take(key), window)
         exact = np.log(np.maximum(total, FLOOR) / FLOOR) / STEP + 1.0
         code[rows] = np.where(adjusted > 0, np.clip(exact + dither[:, None], 1, _TOP), before)
-        empty = Slot(rows[:0], oldest.count[:0], oldest.season)
+        none = Runs(np.zeros_like(self.runs.sizes))
+        empty = Slot(none, rows[:0], oldest.count[:0], oldest.season)
         return replace(self, code=code, ring=(empty, *self.ring[:-1]))
 
     def _widened(
@@ -176,9 +181,7 @@ class PairTable:
             runs=Runs(sizes + np.bincount(user[fresh], minlength=sizes.size)),
             key=merged(self.key, key[fresh]),
             code=merged(self.code, 0),
-            ring=tuple(
-                Slot(target.take(s.rows).astype(np.intp), s.count, s.season) for s in self.ring
-            ),
+            ring=tuple(replace(s, rows=target.take(s.rows).astype(np.intp)) for s in self.ring),
         )
         return wide, rows
 
@@ -192,9 +195,7 @@ class PairTable:
         if known is self.keys:
             return self, key
         moved = np.searchsorted(known, self.keys).astype(np.int32)
-        ring = tuple(
-            Slot(s.rows, s.count, placed(s.season, moved, known.size, 1.0)) for s in self.ring
-        )
+        ring = tuple(replace(s, season=placed(s.season, moved, known.size, 1.0)) for s in self.ring)
         return replace(self, keys=known, key=moved[self.key], ring=ring), key
 
     def _joint(
@@ -215,7 +216,7 @@ class PairTable:
             return self
         rows = np.flatnonzero(kept)
         target = np.cumsum(kept) - 1
-        ring = tuple(Slot(target.take(s.rows), s.count, s.season) for s in self.ring)
+        ring = tuple(replace(s, rows=target.take(s.rows)) for s in self.ring)
         return replace(
             self,
             runs=self.runs.among(rows),
@@ -226,22 +227,28 @@ class PairTable:
 
     def with_users(self, at: NDArray[np.integer], size: int) -> PairTable:
         """Move user rows to `at` of `size`; `at` ascends, so the order of pairs stays."""
-        return replace(self, runs=Runs(placed(self.runs.sizes, at, size, 0)))
+        runs, *of_slots = (
+            Runs(placed(runs.sizes, at, size, 0))
+            for runs in (self.runs, *(s.runs for s in self.ring))
+        )
+        ring = (replace(s, runs=own) for s, own in zip(self.ring, of_slots, strict=True))
+        return replace(self, runs=runs, ring=tuple(ring))
 
     def permuted(self, place: NDArray[np.integer]) -> PairTable:
         """Move user rows in any way, and sort the pairs again."""
-        user = place[self.user]
-        order = np.lexsort((self.key, user))
+        order = np.lexsort((self.key, place[self.user]))
+        back = np.argsort(place)
         moved = np.empty_like(order)
         moved[order] = np.arange(order.size)
         ring = []
         for slot in self.ring:
             rows = moved[slot.rows]
             by = np.argsort(rows)
-            ring.append(Slot(rows[by], slot.count[by], slot.season))
+            runs = Runs(slot.runs.sizes[back])
+            ring.append(Slot(runs, rows[by], slot.count[by], slot.season))
         return replace(
             self,
-            runs=Runs.of(user, place.size),
+            runs=Runs(self.runs.sizes[back]),
             key=self.key[order],
             code=self.code[order],
             ring=tuple(ring),
@@ -250,15 +257,12 @@ class PairTable:
     def only(self, users: NDArray[np.intp]) -> PairTable:
         """Pairs of some users (ascending rows), who get rows 0, 1, 2 ..."""
         rows, runs = self.runs.rows(users)
-        first = self.runs.first[users]
-        moved = first - runs.first
+        moved = self.runs.first[users] - runs.first
         ring = []
         for slot in self.ring:
-            low = np.searchsorted(slot.rows, first)
-            sizes = np.searchsorted(slot.rows, first + runs.sizes) - low
-            mine = ranges(low, sizes)
-            there = slot.rows.take(mine) - np.repeat(moved, sizes)
-            ring.append(Slot(there, slot.count.take(mine, axis=0), slot.season))
+            mine, some = slot.runs.rows(users)
+            there = slot.rows.take(mine) - some.spread(moved)
+            ring.append(Slot(some, there, slot.count.take(mine, axis=0), slot.season))
         return PairTable(
             self.keys, runs, self.key.take(rows), self.code.take(rows, axis=0), tuple(ring)
         )
@@ -292,12 +296,13 @@ class PairTable:
         a = {c.partition(".")[2]: v for c, v in stored.items() if c.startswith(f"{name}.")}
         rows, count = _from_gaps(a["rows"], a["slots"]), _together(a["count"])
         ends = np.cumsum(a["slots"])
-        ring = tuple(
-            Slot(rows[end - size : end], count[end - size : end], season)
-            for size, end, season in zip(a["slots"], ends, a["season"], strict=True)
-        )
+        runs = Runs(a["pairs"].astype(np.intp))
+        ring = []
+        for size, end, season in zip(a["slots"], ends, a["season"], strict=True):
+            there = rows[end - size : end]
+            ring.append(Slot(runs.among(there), there, count[end - size : end], season))
         key = _from_gaps(a["key"], a["pairs"]).astype(np.int32)
-        return cls(a["keys"], Runs(a["pairs"].astype(np.intp)), key, _together(a["code"]), ring)
+        return cls(a["keys"], runs, key, _together(a["code"]), tuple(ring))
 
 
 def placed(values: NDArray[Any], at: NDArray[np.integer], size: int, fill: float) -> NDArray[Any]:

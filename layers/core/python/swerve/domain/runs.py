@@ -55,8 +55,10 @@ class Runs:
 
     def rows(self, users: NDArray[np.intp]) -> tuple[NDArray[np.intp], Runs]:
         """All rows of some ascending users, and the runs of them."""
-        sizes = self.sizes[users]
-        return ranges(self.first[users], sizes), Runs(sizes)
+        some = Runs(self.sizes[users])
+        rows = np.arange(some.sizes.sum())
+        rows += some.spread(self.first[users] - some.first)
+        return rows, some
 
     def largest(
         self, values: Singles, count: int
@@ -75,10 +77,3 @@ class Runs:
             some = best > -np.inf
             yield owners[some], rows[some]
             left[rows] = -np.inf
-
-
-def ranges(first: NDArray[np.intp], sizes: NDArray[np.intp]) -> NDArray[np.intp]:
-    """So many numbers from each `first` on, one range after the other."""
-    rows = np.arange(sizes.sum())
-    rows += np.repeat(first - (np.cumsum(sizes) - sizes), sizes)
-    return rows
