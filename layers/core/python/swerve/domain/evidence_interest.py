@@ -298,11 +298,11 @@ def rises(view: PairView) -> Singles:
     return gain
 
 
-def falls(view: PairView) -> Singles:
-    """Gain of each pair from falling, float32[P]."""
-    likely = np.flatnonzero(view.expected > _LIKELY)
-    gain = np.zeros(view.count.size, np.float32)
-    gain[likely] = _nb_gain(view.count[likely], view.expected[likely], (0.1, 0.3))
+def falls(count: Singles, expected: Singles) -> Singles:
+    """Gain of pairs from falling, float32[n]."""
+    likely = np.flatnonzero(expected > _LIKELY)
+    gain = np.zeros(count.size, np.float32)
+    gain[likely] = _nb_gain(count[likely], expected[likely], (0.1, 0.3))
     return gain
 
 
@@ -346,23 +346,23 @@ def _nb_shift(count: Singles, mean: Singles, r: float = _SIZE) -> Singles:
 def _grown(view: PairView, k: int) -> Floats:
     """What each user's k keys that grew most gained."""
     gain = rises(view)
-    return _of_largest(gain, gain, np.flatnonzero(gain > _TELLING_GAIN), view.runs, (k,))[k]
+    telling = np.flatnonzero(gain > _TELLING_GAIN)
+    gain = gain[telling]
+    return _of_largest(gain, gain, view.runs.among(telling), (k,))[k]
 
 
 def _lost(view: PairView, ks: tuple[int, ...]) -> dict[int, Floats]:
     """What each user's k favourite keys lost, for some k."""
     favourite = np.flatnonzero(view.own > view.runs.spread(_OWN_TOP_SHARE * view.past))
-    return _of_largest(falls(view), view.own, favourite, view.runs, ks)
+    fell = falls(view.count[favourite], view.expected[favourite])
+    return _of_largest(fell, view.own[favourite], view.runs.among(favourite), ks)
 
 
-def _of_largest(
-    values: Singles, by: Singles, some: NDArray[np.intp], runs: Runs, ks: tuple[int, ...]
-) -> dict[int, Floats]:
-    """Sums of each user's values where `by` is largest among some rows, for ascending k."""
-    told, among = values.take(some), runs.among(some)
+def _of_largest(values: Singles, by: Singles, runs: Runs, ks: tuple[int, ...]) -> dict[int, Floats]:
+    """Sums of each user's values where `by` is largest, for ascending k."""
     total = np.zeros(runs.sizes.size)
     sums = {}
-    for k, (users, rows) in enumerate(among.largest(by.take(some), ks[-1]), start=1):
-        total[users] += told[rows]
+    for k, (users, rows) in enumerate(runs.largest(by, ks[-1]), start=1):
+        total[users] += values[rows]
         sums[k] = total.copy()
     return {k: sums.get(k, total) for k in ks}

@@ -153,7 +153,9 @@ def _moved(state: ShardState, context: Context) -> _Moved:
     now = view.count / np.maximum(view.total, 1.0)[user]
     before = view.own / np.maximum(view.past, 1e-9)[user]
     up = now > view.share
-    gain = np.where(up, np.maximum(rises(view), 0.0), -np.maximum(falls(view), 0.0))
+    gain = np.where(
+        up, np.maximum(rises(view), 0.0), -np.maximum(falls(view.count, view.expected), 0.0)
+    )
     toward = np.log((view.count + 20 * view.share) / (view.total[user] + 20) / view.share)
     per_week = 7 // state.days
     weekly_gain = np.zeros((state.users.size, len(state.ring) // per_week))

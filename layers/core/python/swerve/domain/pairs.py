@@ -161,8 +161,7 @@ class PairTable:
         added = rows[fresh]
         # Between two new rows all old ones move by as many as are new before them.
         moves = np.arange(added.size + 1, dtype=np.int32)
-        target = np.arange(old.size, dtype=np.int32)
-        target += np.repeat(moves, np.diff(at[fresh], prepend=0, append=old.size))
+        moved = np.repeat(moves, np.diff(at[fresh], prepend=0, append=old.size))
         places = np.arange(old.size + added.size, dtype=np.int32)
         places -= np.repeat(moves, np.diff(added, prepend=0, append=places.size))
         source = places.astype(np.intp)
@@ -181,7 +180,7 @@ class PairTable:
             runs=Runs(sizes + np.bincount(user[fresh], minlength=sizes.size)),
             key=merged(self.key, key[fresh]),
             code=merged(self.code, 0),
-            ring=tuple(replace(s, rows=target.take(s.rows).astype(np.intp)) for s in self.ring),
+            ring=tuple(replace(s, rows=s.rows + moved.take(s.rows)) for s in self.ring),
         )
         return wide, rows
 
