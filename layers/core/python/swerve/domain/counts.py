@@ -126,8 +126,11 @@ def split_windows(
     window = spec.window_of(events.time_ms)
     order = np.argsort(window, kind="stable")
     ordered = window[order]
-    for start in windows_of(events, spec) if windows is None else windows:
-        low, high = np.searchsorted(ordered, [start, start + spec.days])
+    due = windows_of(events, spec) if windows is None else windows
+    # Of the type of what is searched, or all of it would be converted for every window.
+    starts = np.array(due, ordered.dtype)
+    bounds = np.searchsorted(ordered, [starts, starts + ordered.dtype.type(spec.days)])
+    for start, low, high in zip(due, *bounds.tolist(), strict=True):
         yield start, events.take(order[low:high])
 
 
