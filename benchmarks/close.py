@@ -19,6 +19,7 @@ import time
 from collections import Counter
 from dataclasses import replace
 from functools import wraps
+from inspect import ismethod
 from typing import TYPE_CHECKING, Any
 
 os.environ |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")
@@ -68,13 +69,9 @@ class Stopwatch:
 
     def on(self, stage: str, owner: object, name: str) -> None:
         """Replace a function by itself, timed."""
-        timed = self._timed(stage, getattr(owner, name))
-        is_method = isinstance(owner, type) and not isinstance(
-            owner.__dict__[name], classmethod | staticmethod
-        )
-        setattr(
-            owner, name, timed if is_method or not isinstance(owner, type) else staticmethod(timed)
-        )
+        function = getattr(owner, name)
+        timed = self._timed(stage, function)
+        setattr(owner, name, staticmethod(timed) if ismethod(function) else timed)
 
     def _timed(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)
