@@ -43,7 +43,7 @@ def bytes_by_user(state: ShardState) -> NDArray[np.float64]:
     parts = np.zeros(size)
     for name, table in (("category", state.categories), ("item", state.items)):
         pairs, recent = _rows(table, size)
-        for column, values in table.arrays(name, size).items():
+        for column, values in table.arrays(name).items():
             rows = recent if column.endswith(("rows", "count")) else pairs
             parts += len(binary.dump("", {}, {column: values})) * rows / max(rows.sum(), 1)
     rest = len(state.to_bytes()) - parts.sum()

@@ -140,7 +140,13 @@ def walk(folder: Path, zone: str, days: int) -> Walk:
         ready = settled_in(state, context)
         end = (counts.window + days) / 7
         change = np.array([changes[log.users[user]] for user in state.users.tolist()])
-        steps.append((state.users, evidence_of(state, context, ready), ready & (end <= change)))
+        steps.append(
+            (
+                state.users,
+                evidence_of(state, context, dict.fromkeys(Head, ready)),
+                ready & (end <= change),
+            )
+        )
     users = state.users
     kept = {n: np.full((len(steps), users.size), np.nan, np.float32) for n in steps[0][1]}
     for place, (known, evidence, ready) in enumerate(steps):

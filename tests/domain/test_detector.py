@@ -91,7 +91,7 @@ def test_switch_agrees_with_the_formula(changed_shop):
     ring = tuple(replace(s, season=np.ones_like(s.season)) for s in state.categories.ring)
     table = replace(state.categories, ring=ring)
     # WHEN
-    gains, _ = switches(table, flat, CATEGORY_PRIOR, state)
+    gains, _ = switches(table, flat, CATEGORY_PRIOR, state.decay)
     # THEN
     share = dict(zip(flat.keys.tolist(), flat.usual.tolist(), strict=True))
     for weeks in AGES_WEEKS:
@@ -319,7 +319,8 @@ def test_silent_weeks_of_regulars_make_the_expected_variation_larger():
 def test_where_users_are_concentrated_all_masses_are_lighter():
     # GIVEN the same shop, once taken for one whose users differ much
     *_, (context, (state,), _) = walk(shop(users=12, weeks=14))
-    own, others = (item_views(state, replace(context, likeness=x))[-1] for x in (8.0, 800.0))
+    shops = (replace(context, likeness=x) for x in (8.0, 800.0))
+    own, others = (item_views(state.categories, other, state.decay)[-1] for other in shops)
     # THEN its mix hides less of what a user did before
     assert own.prior == ITEM_COUNT_PRIOR.for_shop(8.0)
     assert own.prior.pull < others.prior.pull == ITEM_COUNT_PRIOR.pull

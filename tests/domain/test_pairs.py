@@ -8,22 +8,23 @@ from swerve.domain.pairs import FLOOR, PairTable
 from swerve.domain.totals import WEEKLY_DECAY
 
 WINDOW = 14_000
+KEYS = np.arange(30, dtype=np.uint64)
 
 
 def walked(seed: int, weeks: int = 30):
     """A table, and the same kept in dicts."""
     rng = np.random.default_rng(seed)
-    table, counts = PairTable.empty(8, 1), []
+    table, counts = PairTable.empty(8, 1, 50), []
     names = np.arange(50, dtype=np.uint64)
     for week in range(weeks):
         drawn = rng.integers(0, 50, 80), rng.integers(1, 30, 80)
         pairs = sorted(set(zip(*(d.tolist() for d in drawn), strict=True)))
         count = rng.integers(1, 5, len(pairs))
         user = np.array([u for u, _ in pairs], np.int32)
-        key = np.array([k for _, k in pairs], np.uint64)
+        key = np.array([k for _, k in pairs], np.int32)
         found = (user, key, count[:, None].astype(np.int32))
         season = (np.arange(1, 30, dtype=np.uint64), np.ones(29))
-        table = table.advance(WINDOW + 7 * week, 7, names, found, season)
+        table = table.advance(WINDOW + 7 * week, 7, names, found, KEYS, season)
         counts.append(dict(zip(pairs, count.tolist(), strict=True)))
     return table, counts
 
@@ -55,21 +56,23 @@ def test_table_holds_what_a_dict_would():
 
 def test_rounding_does_not_drift():
     """A habit of one a week must settle near its true sum, 1 / (1 - decay)."""
-    table = PairTable.empty(8, 1)
+    table = PairTable.empty(8, 1, 200)
     users = np.arange(200, dtype=np.int32)
     names = users.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    one = (users, np.ones(200, np.uint64), np.ones((200, 1), np.int32))
+    one = (users, np.ones(200, np.int32), np.ones((200, 1), np.int32))
+    season = (np.ones(1, np.uint64), np.ones(1))
     for week in range(300):
-        table = table.advance(WINDOW + 7 * week, 7, names, one, (np.ones(1, np.uint64), np.ones(1)))
+        table = table.advance(WINDOW + 7 * week, 7, names, one, KEYS, season)
     assert table.past(0).mean() == pytest.approx(1 / (1 - WEEKLY_DECAY), rel=0.03)
 
 
 def test_forgotten_pairs_leave():
     table, _ = walked(2, weeks=3)
-    nothing = (np.empty(0, np.int32), np.empty(0, np.uint64), np.empty((0, 1), np.int32))
+    nothing = (np.empty(0, np.int32), np.empty(0, np.int32), np.empty((0, 1), np.int32))
+    names = np.arange(50, dtype=np.uint64)
     for week in range(3, 420):
         season = (np.arange(1, 30, dtype=np.uint64), np.ones(29))
-        table = table.advance(WINDOW + 7 * week, 7, np.arange(50, dtype=np.uint64), nothing, season)
+        table = table.advance(WINDOW + 7 * week, 7, names, nothing, KEYS, season)
     assert table.user.size == 0
 
 
@@ -77,15 +80,15 @@ def test_forgotten_pairs_leave():
 def test_what_is_stored_comes_back_row_by_row(weeks):
     # GIVEN two kinds of count, users without a pair, and windows without one
     rng = np.random.default_rng(weeks)
-    table, names = PairTable.empty(8, 2), np.arange(40, dtype=np.uint64)
+    table, names = PairTable.empty(8, 2, 40), np.arange(40, dtype=np.uint64)
     for week in range(weeks):
         pairs = np.unique(rng.integers(0, 300, 0 if week % 5 == 0 else 60))
-        user, key = (pairs // 10).astype(np.int32), (pairs % 10).astype(np.uint64)
+        user, key = (pairs // 10).astype(np.int32), (pairs % 10).astype(np.int32)
         count = rng.integers(0, 300, (pairs.size, 2)).astype(np.int32)
         season = (np.arange(10, dtype=np.uint64), rng.uniform(0.5, 2.0, 10))
-        table = table.advance(WINDOW + 7 * week, 7, names, (user, key, count), season)
+        table = table.advance(WINDOW + 7 * week, 7, names, (user, key, count), KEYS, season)
     # WHEN
-    back = PairTable.from_arrays("x", table.arrays("x", 40))
+    back = PairTable.from_arrays("x", table.arrays("x"))
     # THEN
     for name in ("keys", "user", "key", "code"):
         assert np.array_equal(getattr(back, name), getattr(table, name))
@@ -97,7 +100,7 @@ def test_what_is_stored_comes_back_row_by_row(weeks):
 
 def test_bytes_and_subsets_and_permutations():
     table, _ = walked(4)
-    back = PairTable.from_arrays("x", table.arrays("x", 50))
+    back = PairTable.from_arrays("x", table.arrays("x"))
     assert np.array_equal(back.code, table.code)
     assert np.array_equal(back.recent(), table.recent())
     some = table.only(np.array([3, 7, 20]))

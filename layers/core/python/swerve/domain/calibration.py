@@ -76,11 +76,15 @@ class HeadTables:
     def log_p(
         self, evidence: Mapping[str, Floats], bucket: NDArray[np.uint8]
     ) -> tuple[Floats, Floats]:
-        """Log p of each statistic, float64[n, K], and of the head, float64[n]."""
+        """Log p of each statistic, float64[n, K], and of the head, float64[n]; NaN as evidence."""
         values = np.stack([evidence[name] for name in self.statistics], axis=1)
-        single = self.single.log_p(values, bucket)
-        score = soft_maximum(-single, self.weights, self.power)
-        return single, self.combined.log_p(score[:, None], bucket)[:, 0]
+        known = np.flatnonzero(~np.isnan(values[:, 0]))
+        some = self.single.log_p(values[known], bucket[known])
+        score = soft_maximum(-some, self.weights, self.power)
+        single, head = np.full(values.shape, np.nan), np.full(bucket.size, np.nan)
+        single[known] = some
+        head[known] = self.combined.log_p(score[:, None], bucket[known])[:, 0]
+        return single, head
 
     def to_facts(self) -> dict[str, Any]:
         """Plain numbers for JSON."""

@@ -65,16 +65,20 @@ class WindowCounts:
         Events on Saturday or Sunday.
     dated : bool
         Every event is at local midnight: the source has dates only.
-    pair_user, pair_category : int32[P], uint64[P]
-        (row of `users`, category) of all events that show interest, sorted; no category 0.
+    categories : uint64[C]
+        Of all events that show interest, sorted; without 0.
+    pair_user, pair_code : int32[P], int32[P]
+        (row of `users`, row of `categories`) of all events that show interest, sorted.
     pair_count, pair_items, pair_events : int32[P], int32[P], int32[P]
         Days on which the pair occurred; distinct (item, day) of it; and its events. Detection
         counts the first two: ten yoghurts in one basket, or ten views of one shoe on one day, say
         no more of an interest than one.
     bucket_user, bucket, bucket_count : int32[B], int32[B], int32[B]
         Distinct (item, day) by (row of `users`, hash bucket of the item), sorted.
-    item, item_count : uint64[Q], int32[Q]
-        Events by (user, item), items sorted.
+    items : uint64[I]
+        As `categories`.
+    item_code, item_count : int32[Q], int32[Q]
+        Row of `items`, and events, of every (user, item).
     campaigns : Tally
     """
 
@@ -86,17 +90,24 @@ class WindowCounts:
     parts: NDArray[np.int32]
     weekend: NDArray[np.int32]
     dated: bool
+    categories: NDArray[np.uint64]
     pair_user: NDArray[np.int32]
-    pair_category: NDArray[np.uint64]
+    pair_code: NDArray[np.int32]
     pair_count: NDArray[np.int32]
     pair_items: NDArray[np.int32]
     pair_events: NDArray[np.int32]
     bucket_user: NDArray[np.int32]
     bucket: NDArray[np.int32]
     bucket_count: NDArray[np.int32]
-    item: NDArray[np.uint64]
+    items: NDArray[np.uint64]
+    item_code: NDArray[np.int32]
     item_count: NDArray[np.int32]
     campaigns: Tally
+
+    @property
+    def pair_category(self) -> NDArray[np.uint64]:
+        """Category of each pair, uint64[P]."""
+        return self.categories.take(self.pair_code)
 
 
 def windows_of(events: Events, spec: WindowSpec) -> range:
@@ -115,8 +126,11 @@ def split_windows(
     window = spec.window_of(events.time_ms)
     order = np.argsort(window, kind="stable")
     ordered = window[order]
-    for start in windows_of(events, spec) if windows is None else windows:
-        low, high = np.searchsorted(ordered, [start, start + spec.days])
+    due = windows_of(events, spec) if windows is None else windows
+    # Of the type of what is searched, or all of it would be converted for every window.
+    starts = np.array(due, ordered.dtype)
+    bounds = np.searchsorted(ordered, [starts, starts + ordered.dtype.type(spec.days)])
+    for start, low, high in zip(due, *bounds.tolist(), strict=True):
         yield start, events.take(order[low:high])
 
 
@@ -147,8 +161,8 @@ def count_window(events: Events, spec: WindowSpec, window: int) -> WindowCounts:
     thing = np.where(item == 0, events.time_ms[telling].astype(np.uint64), item)
     pairs = _pairs(told, told_day, events.category[telling], size, spec.days, thing)
     items = _pairs(told, told_day, item, size, spec.days)
-    hashed = ((items.key * _ODD) >> _BUCKET_SHIFT).astype(np.int64)
-    joint, place = _coded(items.user * np.int64(BUCKETS) + hashed)
+    hashed = ((items.keys * _ODD) >> _BUCKET_SHIFT).astype(np.int64)
+    joint, place = _coded(items.user * np.int64(BUCKETS) + hashed.take(items.code))
     return WindowCounts(
         window=window,
         users=users,
@@ -158,38 +172,40 @@ def count_window(events: Events, spec: WindowSpec, window: int) -> WindowCounts:
         parts=_count(row * DAY_PARTS + part, size * DAY_PARTS).reshape(size, DAY_PARTS),
         weekend=_count(row[is_weekend], size),
         dated=bool(np.all(of_day == 0)),
+        categories=pairs.keys,
         pair_user=pairs.user,
-        pair_category=pairs.key,
+        pair_code=pairs.code,
         pair_count=pairs.days,
         pair_items=pairs.things,
         pair_events=pairs.events,
         bucket_user=(joint // BUCKETS).astype(np.int32),
         bucket=(joint % BUCKETS).astype(np.int32),
         bucket_count=np.bincount(place, items.days, joint.size).astype(np.int32),
-        item=items.key,
+        items=items.keys,
+        item_code=items.code,
         item_count=items.events,
         campaigns=_tally(row, events.campaign),
     )
 
 
-def tally(pair_key: NDArray[np.uint64], pair_count: NDArray[np.int32]) -> Tally:
-    """Sum (user, key) pairs over users."""
-    keys, inverse = _coded(pair_key)
-    events = np.bincount(inverse, pair_count, keys.size).astype(np.int64)
-    return Tally(keys, events, np.bincount(inverse, minlength=keys.size).astype(np.int64))
+def tally(keys: NDArray[np.uint64], code: NDArray[np.int32], count: NDArray[np.int32]) -> Tally:
+    """Sum counts of (user, row of `keys`) over users."""
+    events = np.bincount(code, count, keys.size).astype(np.int64)
+    return Tally(keys, events, np.bincount(code, minlength=keys.size).astype(np.int64))
 
 
 def _tally(row: NDArray[np.int32], key: NDArray[np.uint64]) -> Tally:
     named = np.flatnonzero(key)
     users = int(row.max(initial=-1)) + 1
     pairs = _pairs(row[named], np.zeros(named.size, np.int64), key[named], users, 1)
-    return tally(pairs.key, pairs.events)
+    return tally(pairs.keys, pairs.code, pairs.events)
 
 
 @dataclass(frozen=True, slots=True)
 class _Pairs:
     user: NDArray[np.int32]
-    key: NDArray[np.uint64]
+    keys: NDArray[np.uint64]
+    code: NDArray[np.int32]
     days: NDArray[np.int32]
     things: NDArray[np.int32]
     events: NDArray[np.int32]
@@ -222,7 +238,8 @@ def _pairs(
     starts = np.flatnonzero(new_pair)
     first = pair[starts]
     which = first % width
-    kept = np.flatnonzero(keys[which]) if first.size else starts
+    unnamed = int(keys.size > 0 and keys[0] == 0)
+    kept = np.flatnonzero(which >= unnamed)
     events = np.diff(np.append(starts, ordered.size))
     distinct, things = (
         np.add.reduceat(new, starts, dtype=np.int32) if starts.size else starts
@@ -230,7 +247,8 @@ def _pairs(
     )
     return _Pairs(
         (first // width)[kept].astype(np.int32),
-        keys[which[kept]] if first.size else keys,
+        keys[unnamed:],
+        (which[kept] - unnamed).astype(np.int32),
         distinct[kept].astype(np.int32),
         things[kept].astype(np.int32),
         events[kept].astype(np.int32),

@@ -104,13 +104,13 @@ class Detector:
         settled = settled_in(state, context)
         ready = settled & (context.age >= self.warmup_weeks * per_week)
         judged = settled & (not context.gap)
-        evidence = evidence_of(state, context, judged)
         # Whoever came a few times has no habit to break: a long silence of theirs says nothing.
         visits = state.old[:, 2] + state.active.sum(axis=1)
         # A silence that was no alarm in its first weeks is no news later.
         lately = state.cohort.idle <= RING_WEEKS * per_week
         used = judged & (visits >= _HABIT_DAYS) & lately
         judged_by = {Head.INTEREST: judged, Head.ENGAGEMENT: used}
+        evidence = evidence_of(state, context, judged_by)
         log_p, bucket, single = {}, {}, {}
         for head, tables in self.calibration.heads.items():
             bucket[head] = tables.bucket(evidence[ACTIVITY[head]])
@@ -165,10 +165,11 @@ def settled_in(state: ShardState, context: Context) -> NDArray[np.bool_]:
 
 
 def evidence_of(
-    state: ShardState, context: Context, judged: NDArray[np.bool_]
+    state: ShardState, context: Context, judged: Mapping[Head, NDArray[np.bool_]]
 ) -> dict[str, Floats]:
-    """Every statistic after a window, float64[U] each; of interest, NaN where not `judged`."""
-    return interest_evidence(state, context, judged) | engagement_evidence(state, context)
+    """Every statistic after a window, float64[U] each, NaN where not `judged` by its head."""
+    interest = interest_evidence(state, context, judged[Head.INTEREST])
+    return interest | engagement_evidence(state, context, judged[Head.ENGAGEMENT])
 
 
 def _calm(state: ShardState) -> dict[Head, NDArray[np.bool_]]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from swerve.domain.population import Context
@@ -28,13 +30,13 @@ class Trailing:
 
     Attributes
     ----------
-    seen : float64[U, 8]
+    seen : float64[n, 8]
         By week.
     factor : float64[8]
         What the calendar multiplies every level by.
-    level : float64[U, 8]
+    level : float64[n, 8]
         Decayed own mean a week, calendar divided out, before the last j + 1 weeks.
-    worth : float64[U, 8]
+    worth : float64[n, 8]
         How many weeks of equal weight would tell the level as well.
     """
 
@@ -44,25 +46,23 @@ class Trailing:
     worth: Floats
 
 
-def weekly(state: ShardState, context: Context) -> dict[str, Trailing]:
-    """Trailing weeks of events and of days."""
+def weekly(state: ShardState, context: Context, users: NDArray[np.intp]) -> dict[str, Trailing]:
+    """Trailing weeks of events and of days of some users, by row."""
     per_week = 7 // state.days
     out = {}
     rings: tuple[tuple[str, NDArray[Any]], ...] = (
-        ("events", state.events),
-        ("days", state.active),
+        ("events", state.events[users]),
+        ("days", state.active[users]),
     )
+    known, old = context.window - state.first[users], state.old[users].astype(np.float64)
     for place, (name, ring) in enumerate(rings):
         seen = ring.reshape(ring.shape[0], ring.shape[1] // per_week, per_week).sum(
             axis=2, dtype=np.float64
         )
         factor = context.factor[:-1, place].reshape(-1, per_week).sum(axis=1) / per_week
-        lived = (context.window - state.first)[:, None] >= (
-            np.arange(seen.shape[1]) * 7 + 7 - state.days
-        )
+        lived = known[:, None] >= np.arange(seen.shape[1]) * 7 + 7 - state.days
         level, worth = np.empty_like(seen), np.empty_like(seen)
-        total = state.old[:, 2 * place].astype(np.float64)
-        span = state.old[:, 2 * place + 1].astype(np.float64) / per_week
+        total, span = old[:, 2 * place], old[:, 2 * place + 1] / per_week
         prior = context.mean[place] * per_week * _PRIOR_WEEKS
         decay = state.decay**per_week
         for age in range(seen.shape[1] - 1, -1, -1):
@@ -77,33 +77,49 @@ def weekly(state: ShardState, context: Context) -> dict[str, Trailing]:
     return out
 
 
-def engagement_evidence(state: ShardState, context: Context) -> dict[str, Floats]:
-    """All statistics of the engagement head, float64[U] each; larger says changed."""
-    out: dict[str, Floats] = {}
-    trailing = weekly(state, context)
+def engagement_evidence(
+    state: ShardState, context: Context, judged: NDArray[np.bool_]
+) -> dict[str, Floats]:
+    """All statistics of the engagement head, float64[U] each; larger says changed.
+
+    Users who are not to be judged have NaN everywhere.
+    """
+    users = np.flatnonzero(judged)
+    trailing = weekly(state, context, users)
     # Days tell a regular visitor from one who comes rarely and buys much: long silences of the
     # second say nothing.
     level = trailing["days"].level
     weeks = level.shape[1]
-    out["level"] = level[:, -1] * weeks
+    found = {"level": level[:, -1] * weeks}
     # The own level is that before the last four weeks for changes younger than that, and that
     # before all eight for older ones.
     halves = (slice(0, weeks // 2), slice(weeks // 2, weeks))
-    for name, what, factors, r in (
-        ("events_low", "events", LOW, context.size),
-        ("events_high", "events", HIGH, context.size),
-        ("days_low", "days", LOW, _DAYS_RATIO * context.size),
+    for what, r, sides in (
+        ("events", context.size, {"low": LOW, "high": HIGH}),
+        ("days", _DAYS_RATIO * context.size, {"low": LOW}),
     ):
-        found = [gains(trailing[what], ages, r, factors) for ages in halves]
-        out[name] = np.concatenate(found, axis=1).max(axis=1)
+        by_half = [gains(trailing[what], ages, r, sides) for ages in halves]
+        for side in sides:
+            gain = np.concatenate([half[side] for half in by_half], axis=1)
+            found[f"{what}_{side}"] = gain.max(axis=1)
+    out = {name: np.full(judged.size, np.nan) for name in found}
+    for name, values in found.items():
+        out[name][users] = values
     return out
 
 
-def gains(trailing: Trailing, ages: slice, r: float, factors: tuple[float, ...]) -> Floats:
+def gains(
+    trailing: Trailing, ages: slice, r: float, sides: Mapping[str, tuple[float, ...]]
+) -> dict[str, Floats]:
     """Best log likelihood ratio of a change by a factor, j + 1 weeks ago, for each j in `ages`.
 
     Counts of n weeks are negative binomial of size n r. The past is a count of `worth` weeks;
     without a change one mean explains it and the last weeks, so that a short past says less.
+
+    Parameters
+    ----------
+    sides : mapping of str to tuple of float
+        Factors of which the best is chosen, by the name of what they look for.
     """
     age = np.arange(1, ages.stop + 1)[ages]
     calendar = np.maximum(np.cumsum(trailing.factor)[ages] / age, _LEAST_CALENDAR)
@@ -113,12 +129,16 @@ def gains(trailing: Trailing, ages: slice, r: float, factors: tuple[float, ...])
     joint = _joint_mean(before, past, seen, age, calendar, r)
     gain = before * np.log(mean / joint) - (before + past * r) * np.log((r + mean) / (r + joint))
     usual = np.log(r + calendar * joint)
-    best = np.full(seen.shape, -np.inf)
-    for f in factors:
-        rise = np.log(f * mean / joint)
-        fall = np.log(r + f * calendar * mean) - usual
-        best = np.maximum(best, seen * rise - (seen + age * r) * fall)
-    return np.asarray(gain + best)
+    trials = seen + age * r
+    out = {}
+    for side, factors in sides.items():
+        best = np.full(seen.shape, -np.inf)
+        for f in factors:
+            rise = np.log(f * mean / joint)
+            fall = np.log(r + f * calendar * mean) - usual
+            best = np.maximum(best, seen * rise - trials * fall)
+        out[side] = gain + best
+    return out
 
 
 def _joint_mean(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from swerve.domain import binary
-from swerve.domain.population import AGES_WEEKS
+from swerve.domain.population import AGES_WEEKS, RING_WEEKS
 from swerve.domain.special import log_rising, log_rising_ratio
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from swerve.domain.pairs import PairTable
     from swerve.domain.population import Context, Mix
     from swerve.domain.profile import ShardState
+    from swerve.domain.runs import Runs
 
     Floats = NDArray[np.float64]
     Singles = NDArray[np.float32]
@@ -63,6 +64,7 @@ ITEM_COUNT_PRIOR = Prior(0.2, 40.0, 80.0)
 _SIZE = 2.0  # of the negative binomial of a category's events in some weeks
 _DEPTH = 0.36  # items of a category beyond the first that a grocery's user buys on one day
 _LIKELY = 0.5  # expected items from which a category can be missed
+_TELLING_GAIN = 0.3  # of a key that grew, in nats
 _OWN_TOP_SHARE = 0.025  # of the own past; at most 40 categories of a user pass
 _LIGHTEST = 0.1
 _PAST_DAYS, _PAST_EVENTS = 3, 20  # remembered ones
@@ -80,10 +82,8 @@ class PairView:
     ----------
     weeks : int
         The age.
-    user : int32[P]
-        Ascending.
-    starts, owners : intp[V]
-        First pair of each user that has any, and that user.
+    runs : Runs
+        How many pairs each user has.
     count, own : float32[P]
         Counts in the last weeks; decayed counts before, in terms of this season, x prior.own.
     share, expected : float32[P]
@@ -95,9 +95,7 @@ class PairView:
 
     weeks: int
     prior: Prior
-    user: NDArray[np.int32]
-    starts: NDArray[np.intp]
-    owners: NDArray[np.intp]
+    runs: Runs
     count: Singles
     own: Singles
     share: Singles
@@ -105,66 +103,68 @@ class PairView:
     total: Singles
     past: Singles
 
-    def by_user(self, values: Singles) -> Singles:
-        """Sum values of all pairs by user, float32[U]."""
-        return _by_user(values, self.starts, self.owners, self.total.size)
-
 
 def switches(
-    table: PairTable, mix: Mix, prior: Prior, state: ShardState
+    table: PairTable, mix: Mix, prior: Prior, decay: float
 ) -> tuple[dict[int, Floats], Singles]:
     """Log Bayes factors for another user's mix by age, and the counts of the last weeks.
 
     Two Dirichlet-multinomials: the recent counts come from the user's own past (with the shop's
     mix as prior), or from anybody's mix. Only pairs that occurred lately are touched.
     """
-    user, size = table.user, state.users.size
-    starts, owners = _segments(user)
+    runs, key = table.runs, table.key.astype(np.intp)
     found = binary.rows_of(mix.keys, table.keys)
-    usual = _SMOOTH * mix.usual[found]
-    out, total = {}, np.zeros(size, np.float32)
-    for place, (count, past) in enumerate(_since(table, (1.0,), state)):
-        weeks, mass = AGES_WEEKS[place], mix.mass[place]
+    out, total = {}, np.zeros(runs.sizes.size, np.float32)
+    for place, (count, past) in enumerate(_since(table, key, (1.0,), decay)):
         rows = np.flatnonzero(count > 0)
-        who, key, some = user.take(rows), table.key.take(rows), count.take(rows)
-        some_starts, some_owners = _segments(who)
-        total = _by_user(some, some_starts, some_owners, size)
-        shop = _shop_share(mass, usual, found, weeks, (who, key, some), total)
-        season = ((mass + _SEASON) / (mass.sum() * mix.usual + _SEASON))[found].astype(np.float32)
+        which, some, some_runs = key.take(rows), count.take(rows), runs.among(rows)
+        total = some_runs.sum(some)
+        shop = _shop_share(mix, place, found, which, some, total, some_runs)
         # The past in terms of this season: what the shop sells no more is no reason to expect it.
-        habit = np.float32(prior.own) * past * season.take(table.key)
-        before = _by_user(habit, starts, owners, size)
-        own = habit.take(rows)
-        same = own + np.float32(prior.pull) * shop
+        habit = np.float32(prior.own) * past
+        habit *= _season(mix, place, found).take(key)
+        before = runs.sum(habit)
+        same = habit.take(rows) + np.float32(prior.pull) * shop
         gain = log_rising_ratio(np.float32(prior.new) * shop, same, some)
         events = total.astype(np.float64)
         norm = log_rising(before.astype(np.float64) + prior.pull, events)
         norm -= log_rising(np.float64(prior.new), events)
-        out[weeks] = norm + _by_user(gain, some_starts, some_owners, size)
+        out[AGES_WEEKS[place]] = norm + some_runs.sum(gain)
     return out, total
 
 
+def _season(mix: Mix, place: int, found: NDArray[np.int64]) -> Singles:
+    """What the last weeks of an age multiply each key of a table by, float32[C]."""
+    mass = mix.mass[place]
+    season = (mass + _SEASON) / (mass.sum() * mix.usual + _SEASON)
+    return np.asarray(season[found], np.float32)
+
+
 def _shop_share(
-    mass: Floats,
-    usual: Floats,
+    mix: Mix,
+    place: int,
     found: NDArray[np.int64],
-    weeks: int,
-    pairs: tuple[NDArray[np.int32], NDArray[np.int32], Singles],
+    key: NDArray[np.intp],
+    count: Singles,
     total: Singles,
+    runs: Runs,
 ) -> Singles:
-    """The shop's share of each pair's key without the pair's user, float32[k]."""
-    user, key, count = pairs
-    scale = np.minimum(1.0, _BOUND * weeks / np.maximum(total, 1.0)).astype(np.float32)
-    smooth = (mass[found] + usual).astype(np.float32)
-    others = np.maximum(
-        smooth.take(key) - count * scale.take(user), usual.astype(np.float32).take(key)
-    )
+    """The shop's share of each pair's key without the pair's user, float32[P]."""
+    mass, usual = mix.mass[place], _SMOOTH * mix.usual[found]
+    scale = np.minimum(1.0, _BOUND * AGES_WEEKS[place] / np.maximum(total, 1.0)).astype(np.float32)
+    others = (mass[found] + usual).astype(np.float32).take(key)
+    others -= count * runs.spread(scale)
+    others = np.maximum(others, usual.astype(np.float32).take(key))
     rest = (1.0 / (mass.sum() - total * scale + _SMOOTH)).astype(np.float32)
-    return np.asarray(others * rest.take(user))
+    return np.asarray(others * runs.spread(rest))
 
 
 def views(
-    table: PairTable, mix: Mix, prior: Prior, state: ShardState, weights: Sequence[float]
+    table: PairTable,
+    mix: Mix,
+    prior: Prior,
+    decay: float,
+    weights: Sequence[float],
 ) -> list[PairView]:
     """Look at every pair at the ages of `AGES_WEEKS`, shortest first.
 
@@ -172,57 +172,54 @@ def views(
     ----------
     table, mix
         The pairs, and what the shop says of their keys.
-    state : ShardState
-        Whose table it is.
+    decay : float
+        Of a window.
     weights : sequence of float
         Of the table's kinds of count in the count that is looked at.
     """
-    user, key, size = table.user, table.key, state.users.size
-    starts, owners = _segments(user)
+    runs, key = table.runs, table.key.astype(np.intp)
     found = binary.rows_of(mix.keys, table.keys)
-    usual = _SMOOTH * mix.usual[found]
+    pull = np.float32(prior.pull)
     made = []
-    for place, (count, past) in enumerate(_since(table, weights, state)):
-        weeks, mass = AGES_WEEKS[place], mix.mass[place]
-        season = ((mass + _SEASON) / (mass.sum() * mix.usual + _SEASON))[found].astype(np.float32)
-        total = _by_user(count, starts, owners, size)
-        shop = _shop_share(mass, usual, found, weeks, (user, key, count), total)
-        own = past * np.float32(prior.own)
-        before = _by_user(own, starts, owners, size)
-        own *= season.take(key)
-        after = _by_user(own, starts, owners, size)
-        own *= (before / np.maximum(after, np.float32(1e-9))).take(user)
-        pull = np.float32(prior.pull)
-        share = (own + pull * shop) / (before + pull)[user]
-        seen = (count, own, share, share * total[user], total, before)
-        made.append(PairView(weeks, prior, user, starts, owners, *seen))
+    for place, (count, past) in enumerate(_since(table, key, weights, decay)):
+        total = runs.sum(count)
+        shop = _shop_share(mix, place, found, key, count, total, runs)
+        own = np.float32(prior.own) * past
+        before = runs.sum(own)
+        own *= _season(mix, place, found).take(key)
+        own *= runs.spread(before / np.maximum(runs.sum(own), np.float32(1e-9)))
+        shop *= pull
+        share = own + shop
+        share /= runs.spread(before + pull)
+        seen = (count, own, share, share * runs.spread(total), total, before)
+        made.append(PairView(AGES_WEEKS[place], prior, runs, *seen))
     return made
 
 
 def _since(
-    table: PairTable, weights: Sequence[float], state: ShardState
+    table: PairTable, key: NDArray[np.intp], weights: Sequence[float], decay: float
 ) -> list[tuple[Singles, Singles]]:
     """Weighted counts within, and decayed counts before, the last weeks, float32[P] each."""
-    bounds = [w * 7 // state.days for w in AGES_WEEKS]
+    bounds = [w * len(table.ring) // RING_WEEKS for w in AGES_WEEKS]
     weigh = [np.float32(weight) for weight in weights]
     ring = [(slot.rows, _weighed(slot.count, weigh), slot.season) for slot in table.ring]
-    count = np.zeros(table.user.size, np.float32)
+    count = np.zeros(table.key.size, np.float32)
     counts = []
     for age, (rows, some, _) in enumerate(ring[: bounds[-1]], start=1):
-        count[rows] += some
+        count[rows] = count.take(rows) + some
         if age in bounds:
             counts.append(count.copy())
-    past = np.zeros(table.user.size, np.float32)
-    for kind, weight in enumerate(weigh):
-        past += weight * table.past(kind)
+    past = table.past(0, weights[0])
+    for kind, weight in enumerate(weights[1:], start=1):
+        past += table.past(kind, weight)
     pasts = []
     age = len(ring)
     for bound in reversed(bounds):
-        past = past * np.float32(state.decay ** (age - bound))
+        past = past * np.float32(decay ** (age - bound))
         for slot_age in range(bound, age):
             rows, some, season = ring[slot_age]
-            faded = (state.decay ** (slot_age - bound) / season).astype(np.float32)
-            past[rows] += some * faded[table.key[rows]]
+            faded = (decay ** (slot_age - bound) / season).astype(np.float32)
+            past[rows] = past.take(rows) + some * faded.take(key.take(rows))
         age = bound
         pasts.append(past)
     return list(zip(counts, reversed(pasts), strict=True))
@@ -236,15 +233,15 @@ def _weighed(count: NDArray[np.uint8], weights: Sequence[np.float32]) -> Singles
     return total
 
 
-def item_views(state: ShardState, context: Context) -> list[PairView]:
+def item_views(categories: PairTable, context: Context, decay: float) -> list[PairView]:
     """Items by category; where people browse, several items of a day weigh less.
 
     Baskets are bought item by item, but who looks at shoes looks at many: a count of items would
     make every visit of a browsing shop look like a change.
     """
     share = min(1.0, _DEPTH / max(context.depth - 1.0, 1e-9))
-    prior = ITEM_COUNT_PRIOR.for_shop(context.likeness)
-    return views(state.categories, context.categories, prior, state, (1 - share, share))
+    prior, weights = ITEM_COUNT_PRIOR.for_shop(context.likeness), (1 - share, share)
+    return views(categories, context.categories, prior, decay, weights)
 
 
 def interest_evidence(
@@ -256,22 +253,22 @@ def interest_evidence(
     compare, have NaN everywhere.
     """
     acted = np.flatnonzero((state.events[:, 0] > 0) & judged & _comparable(state))
-    some = state.only(acted)
+    items, categories = state.items.only(acted), state.categories.only(acted)
     found: dict[str, NDArray[Any]] = {}
     item_prior, day_prior = (p.for_shop(context.likeness) for p in (ITEM_PRIOR, CATEGORY_PRIOR))
     item_prior = replace(item_prior, own=item_prior.own * context.habit)
-    by_item, _ = switches(some.items, context.items, item_prior, some)
-    by_day, found["activity"] = switches(some.categories, context.categories, day_prior, some)
+    by_item, _ = switches(items, context.items, item_prior, state.decay)
+    by_day, found["activity"] = switches(categories, context.categories, day_prior, state.decay)
     for w, gain in by_day.items():
         found[f"person{w}"] = gain + by_item[w]
-    for view in item_views(some, context):
+    for view in item_views(categories, context, state.decay):
         w = view.weeks
-        fell = falls(view)
-        found[f"own3down_{w}"] = _lost(fell, view, 3)
+        last = w == AGES_WEEKS[-1]
+        for k, lost in _lost(view, (3, 8) if last else (3,)).items():
+            found[f"own{k}down_{w}"] = lost
         found[f"narrow_{w}"] = _narrow(view)
-        if w == AGES_WEEKS[-1]:
-            found[f"own8down_{w}"] = _lost(fell, view, 8)
-            found[f"up3_{w}"] = _top(rises(view), view, 3)
+        if last:
+            found[f"up3_{w}"] = _grown(view, 3)
             found[f"fresh_{w}"] = _fresh(view)
     out = {}
     for name, values in found.items():
@@ -302,19 +299,19 @@ def rises(view: PairView) -> Singles:
     return gain
 
 
-def falls(view: PairView) -> Singles:
-    """Gain of each pair from falling, float32[P]."""
-    likely = np.flatnonzero(view.expected > _LIKELY)
-    gain = np.zeros(view.count.size, np.float32)
-    gain[likely] = _nb_gain(view.count[likely], view.expected[likely], (0.1, 0.3))
+def falls(count: Singles, expected: Singles) -> Singles:
+    """Gain of pairs from falling, float32[n]."""
+    likely = np.flatnonzero(expected > _LIKELY)
+    gain = np.zeros(count.size, np.float32)
+    gain[likely] = _nb_gain(count[likely], expected[likely], (0.1, 0.3))
     return gain
 
 
 def _fresh(view: PairView) -> Singles:
     """Growth of categories that the user hardly used: a negative binomial gain."""
     used = (view.own >= 0.5 * view.prior.own).astype(np.float32)
-    known = view.by_user(view.share * used)
-    novel = view.total - view.by_user(view.count * used)
+    known = view.runs.sum(view.share * used)
+    novel = view.total - view.runs.sum(view.count * used)
     chance = np.clip(1.0 - known, 0.005, 0.995)
     return _nb_gain(novel, chance * view.total, (1.6, 2.5, 4.0), 4.0)
 
@@ -322,9 +319,9 @@ def _fresh(view: PairView) -> Singles:
 def _narrow(view: PairView) -> Singles:
     """Fewer distinct categories than so many events of the same mix would touch, as a z-score."""
     miss: Singles = np.exp(-view.expected)
-    seen = view.by_user((view.count > 0).astype(np.float32))
-    known = view.by_user(1.0 - miss)
-    spread = view.by_user(miss * (1.0 - miss))
+    seen = view.runs.sum((view.count > 0).astype(np.float32))
+    known = view.runs.sum(1.0 - miss)
+    spread = view.runs.sum(miss * (1.0 - miss))
     return np.asarray((known - seen) / np.sqrt(spread + 1.0))
 
 
@@ -347,44 +344,26 @@ def _nb_shift(count: Singles, mean: Singles, r: float = _SIZE) -> Singles:
     return np.asarray(up - (count + np.float32(r)) * np.log((r + more) / (r + mean)))
 
 
-def _top(value: Singles, view: PairView, k: int) -> Floats:
-    rows = _largest(value, view.user, np.flatnonzero(value > 0.3), k)
-    return np.bincount(view.user[rows], value[rows], view.total.size).astype(np.float64)
+def _grown(view: PairView, k: int) -> Floats:
+    """What each user's k keys that grew most gained."""
+    gain = rises(view)
+    telling = np.flatnonzero(gain > _TELLING_GAIN)
+    gain = gain[telling]
+    return _of_largest(gain, gain, view.runs.among(telling), (k,))[k]
 
 
-def _lost(fell: Singles, view: PairView, k: int) -> Floats:
-    """What each user's k favourite keys lost."""
-    telling = np.flatnonzero(view.own > (_OWN_TOP_SHARE * view.past)[view.user])
-    rows = _largest(view.own, view.user, telling, k)
-    return np.bincount(view.user[rows], fell[rows], view.total.size).astype(np.float64)
+def _lost(view: PairView, ks: tuple[int, ...]) -> dict[int, Floats]:
+    """What each user's k favourite keys lost, for some k."""
+    favourite = np.flatnonzero(view.own > view.runs.spread(_OWN_TOP_SHARE * view.past))
+    fell = falls(view.count[favourite], view.expected[favourite])
+    return _of_largest(fell, view.own[favourite], view.runs.among(favourite), ks)
 
 
-def _largest(
-    value: Singles, who: NDArray[np.int32], some: NDArray[np.intp], k: int
-) -> NDArray[np.intp]:
-    """Rows of the k largest values of each user among `some`; of equal ones the later rows."""
-    # One sort by user, then falling value. The value is squeezed below 1 by a fixed function: a
-    # maximum over the shard would round differently in every shard.
-    worth = value[some].astype(np.float64)
-    order = some[np.argsort(who[some] - worth / (worth + 1.0), kind="stable")]
-    owner = who[order]
-    starts, _ = _segments(owner)
-    lengths = np.diff(np.append(starts, owner.size))
-    return order[np.arange(order.size) - np.repeat(starts, lengths) < k]
-
-
-def _segments(owner: NDArray[np.int32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """First row of each run of equal ascending owners, and its owner."""
-    if not owner.size:
-        return np.empty(0, np.intp), np.empty(0, np.intp)
-    starts = np.concatenate([[0], np.flatnonzero(owner[1:] != owner[:-1]) + 1])
-    return starts, owner[starts].astype(np.intp)
-
-
-def _by_user(
-    values: Singles, starts: NDArray[np.intp], owners: NDArray[np.intp], size: int
-) -> Singles:
-    out = np.zeros(size, np.float32)
-    if starts.size:
-        out[owners] = np.add.reduceat(values, starts)
-    return out
+def _of_largest(values: Singles, by: Singles, runs: Runs, ks: tuple[int, ...]) -> dict[int, Floats]:
+    """Sums of each user's values where `by` is largest, for ascending k."""
+    total = np.zeros(runs.sizes.size)
+    sums = {}
+    for k, (users, rows) in enumerate(runs.largest(by, ks[-1]), start=1):
+        total[users] += values[rows]
+        sums[k] = total.copy()
+    return {k: sums.get(k, total) for k in ks}

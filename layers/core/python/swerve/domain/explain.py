@@ -12,10 +12,11 @@ from swerve.domain.evidence_engagement import weekly
 from swerve.domain.evidence_interest import falls, item_views, rises
 from swerve.domain.forecast import box
 from swerve.domain.kinds import Mix
+from swerve.domain.population import RING_WEEKS
 from swerve.domain.trend import mann_kendall, sen_slope
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from swerve.domain.detector import ShardScores
     from swerve.domain.evidence_engagement import Trailing
     from swerve.domain.evidence_interest import PairView
-    from swerve.domain.pairs import Slot
     from swerve.domain.population import Context
     from swerve.domain.profile import ShardState
 
@@ -54,6 +54,12 @@ class _Moved:
     now: Floats
     gain: Floats  # signed: rising above 0
     weekly: Floats  # evidence for the new mix by week, newest first, float64[n, 8]
+    counts: NDArray[np.uint8]  # days and items by window, newest first, uint8[R, P, 2]
+    first: list[int]  # pair of each user, and the number of pairs
+
+    def pairs_of(self, place: int) -> slice:
+        """One user's pairs."""
+        return slice(self.first[place], self.first[place + 1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +68,14 @@ class _Mix:
 
     Attributes
     ----------
-    pairs : intp[n]
+    pairs : slice
     before, now : float64[n]
         Shares.
     total : float
         Actions of the weeks.
     """
 
-    pairs: NDArray[np.intp]
+    pairs: slice
     before: Floats
     now: Floats
     total: float
@@ -95,12 +101,14 @@ def explain(
     """
     some = state.only(rows)
     moved = _moved(some, context)
-    trailing = weekly(some, context)["events"]
+    trailing = weekly(state, context, rows)["events"]
     others = [
         (*surprise, trend) for surprise, trend in zip(_surprises(some), _trends(some), strict=True)
     ]
+    buckets = scores.bucket[head][rows].tolist()
+    lines = {bucket: _lines(tables, bucket) for bucket in set(buckets)}
     made = []
-    for place, row in enumerate(rows):
+    for place, (row, bucket) in enumerate(zip(rows, buckets, strict=True)):
         single = {
             name: float(np.exp(scores.single[head][row, k]))
             for k, name in enumerate(tables.statistics)
@@ -109,7 +117,7 @@ def explain(
         lately = _lately(moved, place)
         if head is Head.INTEREST:
             kind, age, facts = _interest(some, moved, trailing, place, single)
-            since, days = _since(some, moved, place, age)
+            since, days = _since(moved, place, age * 7 // state.days)
             falling, rising = _told(moved, lately, since, days, kind)
             if kind is Kind.NEW_INTEREST and not any(s.before < _UNKNOWN_SHARE for s in rising):
                 kind = Kind.SWITCH
@@ -127,10 +135,9 @@ def explain(
                 kind=kind,
                 window=scores.window,
                 change_window=scores.window - (age - 1) * 7 - (7 - state.days) * (age > 0),
-                bucket=int(scores.bucket[head][row]),
+                bucket=bucket,
                 p_value=float(p[place]),
-                evidence=_votes(tables, evidence, single, int(scores.bucket[head][row]))
-                + others[place],
+                evidence=_votes(lines[bucket], evidence, single) + others[place],
                 falling=falling,
                 rising=rising,
                 facts=facts,
@@ -141,19 +148,25 @@ def explain(
 
 
 def _moved(state: ShardState, context: Context) -> _Moved:
-    view = item_views(state, context)[-1]
-    user = view.user
+    view = item_views(state.categories, context, state.decay)[-1]
+    user = state.categories.user
     now = view.count / np.maximum(view.total, 1.0)[user]
     before = view.own / np.maximum(view.past, 1e-9)[user]
     up = now > view.share
-    gain = np.where(up, np.maximum(rises(view), 0.0), -np.maximum(falls(view), 0.0))
+    gain = np.where(
+        up, np.maximum(rises(view), 0.0), -np.maximum(falls(view.count, view.expected), 0.0)
+    )
     toward = np.log((view.count + 20 * view.share) / (view.total[user] + 20) / view.share)
     per_week = 7 // state.days
     weekly_gain = np.zeros((state.users.size, len(state.ring) // per_week))
+    counts = np.zeros((len(state.ring), *state.categories.code.shape), np.uint8)
     for age, slot in enumerate(state.ring):
+        counts[age, slot.rows] = slot.count
         told = np.bincount(user[slot.rows], slot.count[:, 1] * toward[slot.rows], state.users.size)
         weekly_gain[:, age // per_week] += told
-    return _Moved(view, state.categories.keys[state.categories.key], before, now, gain, weekly_gain)
+    keys = state.categories.keys[state.categories.key]
+    first = [0, *np.cumsum(view.runs.sizes).tolist()]
+    return _Moved(view, keys, before, now, gain, weekly_gain, counts, first)
 
 
 def _interest(
@@ -166,7 +179,7 @@ def _interest(
     best = min(single, key=lambda name: single[name])
     by_week = moved.weekly[place]
     age = _age_of(by_week, _MOST)
-    mine = moved.view.user == place
+    mine = moved.pairs_of(place)
     total = float(moved.view.total[place])
     mix = Mix(moved.before[mine], moved.now[mine], moved.gain[mine], total)
     kind = mix.kind(best)
@@ -196,33 +209,20 @@ def _age_of(by_week: Floats, part: float) -> int:
 
 def _lately(moved: _Moved, place: int) -> _Mix:
     """One user's mix in the last weeks of the longest age."""
-    pairs = np.flatnonzero(moved.view.user == place)
+    pairs = moved.pairs_of(place)
     return _Mix(pairs, moved.before[pairs], moved.now[pairs], float(moved.view.total[place]))
 
 
-def _since(
-    state: ShardState, moved: _Moved, place: int, weeks: int
-) -> tuple[_Mix, NDArray[np.int64]]:
-    """One user's mix in the newest weeks against all before, and on how many days each occurred."""
-    pairs = np.flatnonzero(moved.view.user == place)
-    per_week = 7 // state.days
-    newest = _counts(state.ring[: weeks * per_week], pairs)
-    between = _counts(state.ring[weeks * per_week : moved.view.weeks * per_week], pairs)[:, 1]
+def _since(moved: _Moved, place: int, windows: int) -> tuple[_Mix, NDArray[np.int64]]:
+    """One user's mix in the newest windows against all before, and days on which each occurred."""
+    pairs = moved.pairs_of(place)
+    counts, until = moved.counts[:, pairs], moved.view.weeks * len(moved.counts) // RING_WEEKS
+    between = counts[windows:until, :, 1].sum(axis=0, dtype=np.int64)
     before = moved.before[pairs] * moved.view.past[place] + moved.view.prior.own * between
-    days, now = newest.T
+    days, now = counts[:windows].sum(axis=0, dtype=np.int64).T
     total = float(now.sum())
     mix = _Mix(pairs, before / max(before.sum(), 1e-9), now / max(total, 1.0), total)
     return mix, days
-
-
-def _counts(slots: Sequence[Slot], pairs: NDArray[np.intp]) -> NDArray[np.int64]:
-    """Days and items of these pairs in some windows, int64[n, 2]."""
-    total = np.zeros((pairs.size, 2), np.int64)
-    for slot in slots:
-        if slot.rows.size:
-            at = np.minimum(np.searchsorted(slot.rows, pairs), slot.rows.size - 1)
-            total += np.where((slot.rows[at] == pairs)[:, None], slot.count[at], 0)
-    return total
 
 
 def _drifts(by_week: Floats, age: int) -> bool:
@@ -308,19 +308,24 @@ def _deviance(seen: Floats, expected: Floats) -> Floats:
 
 
 def _votes(
-    tables: HeadTables, values: Mapping[str, float], single: Mapping[str, float], bucket: int
+    lines: Mapping[str, float], values: Mapping[str, float], single: Mapping[str, float]
 ) -> tuple[Evidence, ...]:
-    found = []
-    for k, name in enumerate(tables.statistics):
-        line = float(np.interp(np.log(VOTE_P), *_line(tables, bucket, k)))
-        p = single[name]
-        found.append(Evidence(name, values[name], line, p <= VOTE_P, p))
+    found = [
+        Evidence(name, values[name], line, single[name] <= VOTE_P, single[name])
+        for name, line in lines.items()
+    ]
     return tuple(sorted(found, key=lambda e: e.p_value or 0.0))
 
 
-def _line(tables: HeadTables, bucket: int, k: int) -> tuple[list[float], list[float]]:
-    last, slope = tables.single.quantiles[bucket, k, -1], tables.single.slopes[bucket, k]
-    return [np.log(VOTE_P) - 1, np.log(0.02)], [last + slope * (1 + np.log(0.02 / VOTE_P)), last]
+def _lines(tables: HeadTables, bucket: int) -> dict[str, float]:
+    """From which value on each statistic votes."""
+    lines = {}
+    at = [np.log(VOTE_P) - 1, np.log(0.02)]
+    for k, name in enumerate(tables.statistics):
+        last, slope = tables.single.quantiles[bucket, k, -1], tables.single.slopes[bucket, k]
+        values = [last + slope * (1 + np.log(0.02 / VOTE_P)), last]
+        lines[name] = float(np.interp(np.log(VOTE_P), at, values))
+    return lines
 
 
 def _surprises(state: ShardState) -> list[tuple[Evidence, ...]]:
@@ -364,13 +369,16 @@ def _trends(state: ShardState) -> list[Evidence]:
 
 
 def _history(state: ShardState, moved: _Moved, place: int, window: int) -> tuple[HistoryPoint, ...]:
-    mine = np.flatnonzero(moved.view.user == place)
-    telling = mine[np.argsort(-np.abs(moved.gain[mine]), kind="stable")][:_HISTORY_CATEGORIES]
-    keys = moved.key[telling].tolist()
-    points = []
-    for age, slot in enumerate(state.ring[:_HISTORY_WINDOWS]):
-        actions = int(state.events[place, age])
-        shares = np.minimum(1.0, _counts([slot], telling)[:, 1] / max(actions, 1)).tolist()
-        told = tuple(zip(keys, shares, strict=True))
-        points.append(HistoryPoint(window - age * state.days, float(actions), told))
+    mine = moved.pairs_of(place)
+    order = np.argsort(-np.abs(moved.gain[mine]), kind="stable")[:_HISTORY_CATEGORIES]
+    keys = moved.key[mine][order].tolist()
+    actions = state.events[place, :_HISTORY_WINDOWS]
+    items = moved.counts[: actions.size, mine, 1][:, order]
+    shares = np.minimum(1.0, items / np.maximum(actions, 1)[:, None])
+    points = [
+        HistoryPoint(window - age * state.days, now, tuple(zip(keys, told, strict=True)))
+        for age, (now, told) in enumerate(
+            zip(actions.astype(np.float64).tolist(), shares.tolist(), strict=True)
+        )
+    ]
     return tuple(reversed(points))

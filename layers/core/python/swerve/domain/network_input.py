@@ -173,8 +173,8 @@ def frame_of(state: ShardState, counts: WindowCounts, context: Context) -> UserF
         active=spread(counts.days),
         weight=spread(counts.weight / WEIGHT_UNITS),
         breadth=spread(np.bincount(counts.pair_user, minlength=active)),
-        fresh=_fresh(state.categories, counts.pair_events, size),
-        repeated=_repeated(state.items, size),
+        fresh=spread(_fresh(state.categories, counts.pair_user, counts.pair_events, active)),
+        repeated=spread(_repeated(state.items, counts.bucket_user, active)),
         items=state.items.keys.size > 0,
         entropy=spread(np.bincount(counts.pair_user, -share * np.log(share), active)),
         top=spread(top),
@@ -188,21 +188,24 @@ def frame_of(state: ShardState, counts: WindowCounts, context: Context) -> UserF
     )
 
 
-def _fresh(table: PairTable, events: NDArray[np.int32], users: int) -> NDArray[np.float32]:
-    """Per user, events of the newest window in pairs that no earlier window holds."""
+def _fresh(
+    table: PairTable, user: NDArray[np.int32], events: NDArray[np.int32], users: int
+) -> NDArray[np.float64]:
+    """Per user, events of the newest window in pairs that no earlier window holds.
+
+    Users and events are of the pairs of the newest window.
+    """
     seen = table.code[:, 0] > 0
     for slot in table.ring[1:]:
         seen[slot.rows] = True
-    newest = table.ring[0]
-    fresh = events * ~seen[newest.rows]
-    return np.bincount(table.user[newest.rows], fresh, users).astype(np.float32)
+    fresh = events * ~seen.take(table.ring[0].rows)
+    return np.asarray(np.bincount(user, fresh, users), np.float64)
 
 
-def _repeated(items: PairTable, users: int) -> NDArray[np.float32]:
-    newest = items.ring[0]
-    count = newest.count[:, 0].astype(np.int32)
-    every = np.bincount(items.user[newest.rows], count, users)
-    return ((every - _fresh(items, count, users)) / np.maximum(every, 1.0)).astype(np.float32)
+def _repeated(items: PairTable, user: NDArray[np.int32], users: int) -> NDArray[np.float64]:
+    count = items.ring[0].count[:, 0].astype(np.int32)
+    every = np.bincount(user, count, users)
+    return (every - _fresh(items, user, count, users)) / np.maximum(every, 1.0)
 
 
 def inputs(frame: UserFrame) -> NDArray[np.float32]:

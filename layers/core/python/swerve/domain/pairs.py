@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from swerve.domain import binary
+from swerve.domain.runs import Runs
 from swerve.domain.totals import WEEKLY_DECAY
 
 if TYPE_CHECKING:
@@ -36,14 +37,17 @@ class Slot:
 
     Attributes
     ----------
-    rows : int32[k]
+    runs : Runs
+        How many of the pairs each user has.
+    rows : intp[k]
         Rows of the pair table, ascending.
     count : uint8[k, K]
     season : float32[C]
         Season factor of every key in that window.
     """
 
-    rows: NDArray[np.int32]
+    runs: Runs
+    rows: NDArray[np.intp]
     count: NDArray[np.uint8]
     season: NDArray[np.float32]
 
@@ -56,8 +60,10 @@ class PairTable:
     ----------
     keys : uint64[C]
         Sorted.
-    user, key : int32[P]
-        Row of the user, row of `keys`.
+    runs : Runs
+        How many pairs each user has.
+    key : int32[P]
+        Row of `keys`.
     code : uint8[P, K]
         Log codes of the decayed season-adjusted counts before the ring, K kinds of count.
     ring : tuple of Slot
@@ -65,28 +71,35 @@ class PairTable:
     """
 
     keys: NDArray[np.uint64]
-    user: NDArray[np.int32]
+    runs: Runs
     key: NDArray[np.int32]
     code: NDArray[np.uint8]
     ring: tuple[Slot, ...]
 
     @classmethod
-    def empty(cls, width: int, kinds: int) -> PairTable:
+    def empty(cls, width: int, kinds: int, users: int = 0) -> PairTable:
         """No pair; a ring of `width` windows; `kinds` of count."""
-        none, counts = np.empty(0, np.int32), np.empty((0, kinds), np.uint8)
-        slot = Slot(none, counts, np.empty(0, np.float32))
-        return cls(np.empty(0, np.uint64), none, none, counts, (slot,) * width)
+        counts = np.empty((0, kinds), np.uint8)
+        runs = Runs(np.zeros(users, np.intp))
+        slot = Slot(runs, np.empty(0, np.intp), counts, np.empty(0, np.float32))
+        return cls(np.empty(0, np.uint64), runs, np.empty(0, np.int32), counts, (slot,) * width)
 
-    def past(self, kind: int) -> NDArray[np.float32]:
-        """Decayed count of each pair before the ring, float32[P]."""
-        return _VALUES[self.code[:, kind]]
+    @property
+    def user(self) -> NDArray[np.int32]:
+        """Row of each pair's user, int32[P]."""
+        return self.runs.spread(np.arange(self.runs.sizes.size, dtype=np.int32))
+
+    def past(self, kind: int, weight: float = 1.0) -> NDArray[np.float32]:
+        """Decayed count of each pair before the ring, weighted, float32[P]."""
+        return (np.float32(weight) * _VALUES).take(self.code[:, kind])
 
     def advance(
         self,
         window: int,
         days: int,
         names: NDArray[np.uint64],
-        found: tuple[NDArray[np.int32], NDArray[np.uint64], NDArray[np.int32]],
+        found: tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]],
+        keys: NDArray[np.uint64],
         season: tuple[NDArray[np.uint64], NDArray[np.float64]],
     ) -> PairTable:
         """Take in one window: the oldest slot joins the past, the new counts lead the ring.
@@ -97,17 +110,22 @@ class PairTable:
             The window and its length.
         names : uint64[U]
             Users by row.
-        found : (int32[k], uint64[k], int32[k, K])
-            The window's (user row, key, counts), sorted by (user, key).
+        found : (int32[k], int32[k], int32[k, K])
+            The window's (user row, row of `keys`, counts), sorted.
+        keys : uint64[C]
+            Sorted; those without a pair stay unknown.
         season : (uint64[C], float64[C])
             Sorted keys and their season factors in this window.
         """
-        user, key, count = found
-        table, rows = self._aged(window, days, names)._widened(user, key, window)
+        user, code, count = found
+        aged = self._aged(window, days, names)
+        kept, key = (aged._pruned() if window % _DECAY_DAYS < 7 else aged)._named(keys, code)
+        table, rows = kept._widened(user, key)
         factor = np.ones(table.keys.size, np.float32)
         at = binary.rows_of(season[0], table.keys)
         factor[at >= 0] = season[1][at[at >= 0]]
-        newest = Slot(rows, np.minimum(count, _TOP).astype(np.uint8), factor)
+        runs = Runs.of(user, names.size)
+        newest = Slot(runs, rows, np.minimum(count, _TOP).astype(np.uint8), factor)
         return replace(table, ring=(newest, *table.ring[1:]))
 
     def _aged(self, window: int, days: int, names: NDArray[np.uint64]) -> PairTable:
@@ -118,55 +136,75 @@ class PairTable:
         else:
             code = code.copy()
         rows = oldest.rows
-        adjusted = oldest.count / oldest.season[self.key[rows]][:, None]
-        total = _VALUES[code[rows]] + adjusted
-        dither = _dither(names[self.user[rows]], self.keys[self.key[rows]], window)
+        key, before = self.key.take(rows), code.take(rows, axis=0)
+        adjusted = oldest.count / oldest.season.take(key)[:, None]
+        total = _VALUES.take(before) + adjusted
+        name = oldest.runs.spread(names)
+        dither = _dither(name, self.keys.take(key), window)
         exact = np.log(np.maximum(total, FLOOR) / FLOOR) / STEP + 1.0
-        code[rows] = np.where(adjusted > 0, np.clip(exact + dither[:, None], 1, _TOP), code[rows])
-        empty = Slot(rows[:0], oldest.count[:0], oldest.season)
+        code[rows] = np.where(adjusted > 0, np.clip(exact + dither[:, None], 1, _TOP), before)
+        none = Runs(np.zeros_like(self.runs.sizes))
+        empty = Slot(none, rows[:0], oldest.count[:0], oldest.season)
         return replace(self, code=code, ring=(empty, *self.ring[:-1]))
 
     def _widened(
-        self, user: NDArray[np.int32], key: NDArray[np.uint64], window: int
-    ) -> tuple[PairTable, NDArray[np.int32]]:
+        self, user: NDArray[np.int32], key: NDArray[np.int32]
+    ) -> tuple[PairTable, NDArray[np.intp]]:
         """Give a row to every new pair; return also the rows of the pairs given.
 
         Both the table and the pairs given are sorted, so one search and one merge do.
         """
-        table = self._pruned() if window % _DECAY_DAYS < 7 else self
-        keys = binary.union(table.keys, np.unique(key))
-        moved = np.searchsorted(keys, table.keys).astype(np.int32)
-        old_key = table.key if keys is table.keys else moved[table.key]
-        old, wanted = _joint(table.user, old_key, user, np.searchsorted(keys, key), keys.size)
+        old, wanted = self._joint(user, key)
         at = np.searchsorted(old, wanted)
         fresh = old[np.minimum(at, old.size - 1)] != wanted if old.size else at >= 0
-        rows = (at + np.cumsum(fresh) - fresh).astype(np.int32)
+        rows = at + np.cumsum(fresh) - fresh
         added = rows[fresh]
-        is_old = np.ones(old.size + added.size, np.bool_)
-        is_old[added] = False
-        target = np.flatnonzero(is_old).astype(np.int32)
-        source = np.cumsum(is_old, dtype=np.int32) - 1
+        # Between two new rows all old ones move by as many as are new before them.
+        moves = np.arange(added.size + 1, dtype=np.int32)
+        moved = np.repeat(moves, np.diff(at[fresh], prepend=0, append=old.size))
+        places = np.arange(old.size + added.size, dtype=np.int32)
+        places -= np.repeat(moves, np.diff(added, prepend=0, append=places.size))
+        source = places.astype(np.intp)
 
         def merged(before: NDArray[Any], new: NDArray[Any] | int) -> NDArray[Any]:
             # Taking is many times faster than writing to places, for rows of two bytes above all.
-            wide = np.empty((is_old.size, *before.shape[1:]), before.dtype)
+            wide = np.empty((source.size, *before.shape[1:]), before.dtype)
             if old.size:
                 before.take(source, axis=0, out=wide, mode="wrap")
             wide[added] = new
             return wide
 
-        ring = tuple(
-            Slot(target.take(s.rows), s.count, placed(s.season, moved, keys.size, 1.0))
-            for s in table.ring
-        )
-        wide = PairTable(
-            keys,
-            merged(table.user, user[fresh]),
-            merged(old_key, np.searchsorted(keys, key[fresh]).astype(np.int32)),
-            merged(table.code, 0),
-            ring,
+        sizes = self.runs.sizes
+        wide = replace(
+            self,
+            runs=Runs(sizes + np.bincount(user[fresh], minlength=sizes.size)),
+            key=merged(self.key, key[fresh]),
+            code=merged(self.code, 0),
+            ring=tuple(replace(s, rows=s.rows + moved.take(s.rows)) for s in self.ring),
         )
         return wide, rows
+
+    def _named(
+        self, keys: NDArray[np.uint64], code: NDArray[np.int32]
+    ) -> tuple[PairTable, NDArray[np.int32]]:
+        """Know the keys that occur; also the own row of each code."""
+        occurs = np.bincount(code, minlength=keys.size) > 0
+        known = binary.union(self.keys, keys[occurs])
+        key = np.searchsorted(known, keys).astype(np.int32).take(code)
+        if known is self.keys:
+            return self, key
+        moved = np.searchsorted(known, self.keys).astype(np.int32)
+        ring = tuple(replace(s, season=placed(s.season, moved, known.size, 1.0)) for s in self.ring)
+        return replace(self, keys=known, key=moved[self.key], ring=ring), key
+
+    def _joint(
+        self, user: NDArray[np.int32], key: NDArray[np.int32]
+    ) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+        """One sortable number for each pair, and for each given; 32 bits where they suffice."""
+        users, width = self.runs.sizes.size, max(self.keys.size, 1)
+        kind = np.int32 if users * width < 1 << 31 else np.int64
+        bases: NDArray[np.integer] = (np.arange(users) * width).astype(kind)
+        return self.runs.spread(bases) + self.key, bases.take(user) + key
 
     def _pruned(self) -> PairTable:
         """Drop pairs that are forgotten."""
@@ -175,30 +213,41 @@ class PairTable:
             kept[slot.rows] = True
         if kept.all():
             return self
-        target = (np.cumsum(kept) - 1).astype(np.int32)
-        ring = tuple(Slot(target[s.rows], s.count, s.season) for s in self.ring)
+        rows = np.flatnonzero(kept)
+        target = np.cumsum(kept) - 1
+        ring = tuple(replace(s, rows=target.take(s.rows)) for s in self.ring)
         return replace(
-            self, user=self.user[kept], key=self.key[kept], code=self.code[kept], ring=ring
+            self,
+            runs=self.runs.among(rows),
+            key=self.key.take(rows),
+            code=self.code.take(rows, axis=0),
+            ring=ring,
         )
 
-    def with_users(self, at: NDArray[np.integer]) -> PairTable:
-        """Move user rows; `at` ascends, so the order of pairs stays."""
-        return replace(self, user=at[self.user].astype(np.int32))
+    def with_users(self, at: NDArray[np.integer], size: int) -> PairTable:
+        """Move user rows to `at` of `size`; `at` ascends, so the order of pairs stays."""
+        runs, *of_slots = (
+            Runs(placed(runs.sizes, at, size, 0))
+            for runs in (self.runs, *(s.runs for s in self.ring))
+        )
+        ring = (replace(s, runs=own) for s, own in zip(self.ring, of_slots, strict=True))
+        return replace(self, runs=runs, ring=tuple(ring))
 
     def permuted(self, place: NDArray[np.integer]) -> PairTable:
         """Move user rows in any way, and sort the pairs again."""
-        wide = self.with_users(place)
-        order = np.lexsort((wide.key, wide.user))
-        moved = np.empty(order.size, np.int32)
-        moved[order] = np.arange(order.size, dtype=np.int32)
+        order = np.lexsort((self.key, place[self.user]))
+        back = np.argsort(place)
+        moved = np.empty_like(order)
+        moved[order] = np.arange(order.size)
         ring = []
         for slot in self.ring:
             rows = moved[slot.rows]
             by = np.argsort(rows)
-            ring.append(Slot(rows[by], slot.count[by], slot.season))
+            runs = Runs(slot.runs.sizes[back])
+            ring.append(Slot(runs, rows[by], slot.count[by], slot.season))
         return replace(
             self,
-            user=wide.user[order],
+            runs=Runs(self.runs.sizes[back]),
             key=self.key[order],
             code=self.code[order],
             ring=tuple(ring),
@@ -206,22 +255,15 @@ class PairTable:
 
     def only(self, users: NDArray[np.intp]) -> PairTable:
         """Pairs of some users (ascending rows), who get rows 0, 1, 2 ..."""
-        # Pairs are sorted by user, and slots by pair: what is kept are ranges.
-        first, end = _between(self.user, users, users + 1)
-        rows = _ranges(first, end)
-        moved = first - (np.cumsum(end - first) - (end - first))  # how far each range moves
+        rows, runs = self.runs.rows(users)
+        moved = self.runs.first[users] - runs.first
         ring = []
         for slot in self.ring:
-            low, high = _between(slot.rows, first, end)
-            some = _ranges(low, high)
-            there = slot.rows.take(some) - np.repeat(moved, high - low)
-            ring.append(Slot(there.astype(np.int32), slot.count.take(some, axis=0), slot.season))
+            mine, some = slot.runs.rows(users)
+            there = slot.rows.take(mine) - some.spread(moved)
+            ring.append(Slot(some, there, slot.count.take(mine, axis=0), slot.season))
         return PairTable(
-            self.keys,
-            np.repeat(np.arange(users.size, dtype=np.int32), end - first),
-            self.key.take(rows),
-            self.code.take(rows, axis=0),
-            tuple(ring),
+            self.keys, runs, self.key.take(rows), self.code.take(rows, axis=0), tuple(ring)
         )
 
     def recent(self) -> NDArray[np.int64]:
@@ -231,10 +273,10 @@ class PairTable:
             total[slot.rows] += slot.count
         return total
 
-    def arrays(self, name: str, users: int) -> dict[str, NDArray[Any]]:
+    def arrays(self, name: str) -> dict[str, NDArray[Any]]:
         """Columns for the checkpoint: what rises as gaps, kinds of count by how they differ."""
         key_type = np.uint16 if self.keys.size <= 1 << 16 else np.uint32
-        pairs = np.bincount(self.user, minlength=users)
+        pairs = self.runs.sizes
         columns: dict[str, NDArray[Any]] = {
             "keys": self.keys,
             "pairs": pairs.astype(np.uint16),
@@ -253,12 +295,13 @@ class PairTable:
         a = {c.partition(".")[2]: v for c, v in stored.items() if c.startswith(f"{name}.")}
         rows, count = _from_gaps(a["rows"], a["slots"]), _together(a["count"])
         ends = np.cumsum(a["slots"])
-        ring = tuple(
-            Slot(rows[end - size : end], count[end - size : end], season)
-            for size, end, season in zip(a["slots"], ends, a["season"], strict=True)
-        )
-        user = np.repeat(np.arange(a["pairs"].size, dtype=np.int32), a["pairs"])
-        return cls(a["keys"], user, _from_gaps(a["key"], a["pairs"]), _together(a["code"]), ring)
+        runs = Runs(a["pairs"].astype(np.intp))
+        ring = []
+        for size, end, season in zip(a["slots"], ends, a["season"], strict=True):
+            there = rows[end - size : end]
+            ring.append(Slot(runs.among(there), there, count[end - size : end], season))
+        key = _from_gaps(a["key"], a["pairs"]).astype(np.int32)
+        return cls(a["keys"], runs, key, _together(a["code"]), tuple(ring))
 
 
 def placed(values: NDArray[Any], at: NDArray[np.integer], size: int, fill: float) -> NDArray[Any]:
@@ -270,23 +313,7 @@ def placed(values: NDArray[Any], at: NDArray[np.integer], size: int, fill: float
     return wide
 
 
-def _between(
-    ordered: NDArray[np.int32], first: NDArray[np.intp], end: NDArray[np.intp]
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Where values from `first` to before `end` lie; of one type, or all would be converted."""
-    return (
-        np.searchsorted(ordered, first.astype(ordered.dtype)),
-        np.searchsorted(ordered, end.astype(ordered.dtype)),
-    )
-
-
-def _ranges(first: NDArray[np.intp], end: NDArray[np.intp]) -> NDArray[np.intp]:
-    """All numbers from each `first` to before its `end`, one range after the other."""
-    size = end - first
-    return np.repeat(first - (np.cumsum(size) - size), size) + np.arange(size.sum())
-
-
-def _gaps(rising: NDArray[np.int32], sizes: NDArray[np.integer]) -> NDArray[np.int32]:
+def _gaps(rising: NDArray[np.integer], sizes: NDArray[np.integer]) -> NDArray[np.int32]:
     """How many numbers lie between neighbours, in lists of these sizes that each rise from 0."""
     gaps = np.diff(rising, prepend=np.int32(-1)) - 1
     first = (np.cumsum(sizes) - sizes)[sizes > 0]
@@ -294,12 +321,12 @@ def _gaps(rising: NDArray[np.int32], sizes: NDArray[np.integer]) -> NDArray[np.i
     return gaps.astype(np.int32)
 
 
-def _from_gaps(gaps: NDArray[np.integer], sizes: NDArray[np.integer]) -> NDArray[np.int32]:
+def _from_gaps(gaps: NDArray[np.integer], sizes: NDArray[np.integer]) -> NDArray[np.int64]:
     """Inverse of `_gaps`."""
     total = np.cumsum(gaps.astype(np.int64) + 1)
     ends = np.cumsum(sizes, dtype=np.int64)
     before = np.append(0, total)[ends - sizes]
-    return np.asarray(total - np.repeat(before, sizes) - 1, np.int32)
+    return np.asarray(total - np.repeat(before, sizes) - 1)
 
 
 def _apart(kinds: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -314,19 +341,6 @@ def _together(apart: NDArray[np.uint8]) -> NDArray[np.uint8]:
     kinds = apart.copy()
     kinds[1:] += kinds[:1]
     return np.ascontiguousarray(kinds.T)
-
-
-def _joint(
-    user: NDArray[np.int32],
-    key: NDArray[np.int32],
-    other_user: NDArray[np.int32],
-    other_key: NDArray[np.integer],
-    keys: int,
-) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
-    """One sortable number for each (user, key) of two lists; 32 bits where they suffice."""
-    top = (max(int(user.max(initial=0)), int(other_user.max(initial=0))) + 1) * max(keys, 1)
-    width = np.int32(max(keys, 1)) if top < 1 << 31 else np.int64(max(keys, 1))
-    return user * width + key, other_user * width + other_key.astype(np.int32)
 
 
 def _dither(user: NDArray[np.uint64], key: NDArray[np.uint64], window: int) -> NDArray[np.float64]:

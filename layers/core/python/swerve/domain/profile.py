@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from swerve.domain import binary
+from swerve.domain.counts import BUCKETS
 from swerve.domain.pairs import PairTable, Slot, placed
 from swerve.domain.population import RING_WEEKS
 from swerve.domain.totals import WEEKLY_DECAY, Cohort, basket_of, bounded_items
@@ -94,16 +95,6 @@ class ShardState:
         return float(WEEKLY_DECAY ** (self.days / 7))
 
     @property
-    def pair_user(self) -> NDArray[np.int32]:
-        """Row of the user of each category pair."""
-        return self.categories.user
-
-    @property
-    def history(self) -> NDArray[np.float32]:
-        """Decayed days before the ring of each category pair."""
-        return self.categories.past(0)
-
-    @property
     def ring(self) -> tuple[Slot, ...]:
         """Recent windows of the category pairs."""
         return self.categories.ring
@@ -144,9 +135,10 @@ class ShardState:
                 state.users,
                 (
                     at[counts.pair_user],
-                    counts.pair_category,
+                    counts.pair_code,
                     np.stack([counts.pair_count, bounded_items(counts)], axis=1),
                 ),
+                counts.categories,
                 (context.categories.keys, context.categories.season),
             ),
             items=state.items.advance(
@@ -155,9 +147,10 @@ class ShardState:
                 state.users,
                 (
                     at[counts.bucket_user],
-                    counts.bucket.astype(np.uint64),
+                    counts.bucket,
                     counts.bucket_count[:, None],
                 ),
+                np.arange(BUCKETS, dtype=np.uint64),
                 (context.items.keys, context.items.season),
             ),
         )
@@ -189,8 +182,8 @@ class ShardState:
             hidden=placed(self.hidden, at, size, 0),
             forecast=placed(self.forecast, at, size, np.nan),
             residuals=placed(self.residuals, at, size, np.nan),
-            categories=self.categories.with_users(at),
-            items=self.items.with_users(at),
+            categories=self.categories.with_users(at, size),
+            items=self.items.with_users(at, size),
         )
 
     def only(self, rows: NDArray[np.intp]) -> ShardState:
@@ -220,8 +213,8 @@ class ShardState:
         """Pack the checkpoint."""
         arrays: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in _BY_USER}
         arrays |= self.cohort.arrays()
-        arrays |= self.categories.arrays("category", self.users.size)
-        arrays |= self.items.arrays("item", self.users.size)
+        arrays |= self.categories.arrays("category")
+        arrays |= self.items.arrays("item")
         return binary.dump(_KIND, {"days": self.days, "window": self.window}, arrays)
 
     @classmethod
@@ -246,7 +239,7 @@ class ShardState:
             raise KeyError(f"user {user:016x} is not in this shard")
         table = self.categories
         recent = table.recent()
-        pairs = np.flatnonzero(table.user == row)
+        pairs, _ = table.runs.rows(np.array([row]))
         return {
             "first": int(self.first[row]),
             "events": self.events[row].tolist(),
@@ -263,8 +256,7 @@ class ShardState:
 
 def _baskets(users: NDArray[np.uint64], items: PairTable) -> tuple[NDArray[np.uint64], ...]:
     return tuple(
-        basket_of(users[items.user[slot.rows]], items.keys[items.key[slot.rows]])
-        for slot in items.ring
+        basket_of(slot.runs.spread(users), items.keys[items.key[slot.rows]]) for slot in items.ring
     )
 
 

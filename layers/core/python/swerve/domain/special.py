@@ -48,7 +48,9 @@ def log_gamma(x: ArrayLike) -> Floats:
 def log_rising(a: ArrayLike, n: ArrayLike) -> Floats:
     """Log of the rising factorial a (a+1) ... (a+n-1) = log gamma(a+n) - log gamma(a)."""
     start = np.asarray(a, np.float64)
-    return log_gamma(start + np.asarray(n, np.float64)) - log_gamma(start)
+    end = start + np.asarray(n, np.float64)
+    above, below = log_gamma(np.stack([end, np.broadcast_to(start, end.shape)]))
+    return np.asarray(above - below)
 
 
 def log_rising_ratio(
@@ -69,16 +71,19 @@ def log_rising_ratio(
     """
     ratio = a / b
     rows = np.flatnonzero(n > 1)
+    some_a, some_b, some_n = a.take(rows), b.take(rows), n.take(rows)
     k = 1
     while rows.size and k < _PRODUCTS:
-        ratio[rows] *= (a[rows] + k) / (b[rows] + k)
+        ratio[rows] = ratio.take(rows) * ((some_a + k) / (some_b + k))
         k += 1
-        rows = rows[n[rows] > k]
+        more = np.flatnonzero(some_n > k)
+        rows = rows.take(more)
+        some_a, some_b, some_n = some_a.take(more), some_b.take(more), some_n.take(more)
     result = np.log(ratio)
     if rows.size:
-        rest = n[rows].astype(np.float64) - k
-        start_a, start_b = a[rows].astype(np.float64) + k, b[rows].astype(np.float64) + k
-        result[rows] += log_rising(start_a, rest) - log_rising(start_b, rest)
+        starts = np.stack([some_a, some_b]).astype(np.float64) + k
+        rest_a, rest_b = log_rising(starts, some_n.astype(np.float64) - k)
+        result[rows] += rest_a - rest_b
     return result.astype(np.float32)
 
 

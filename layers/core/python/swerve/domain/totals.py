@@ -276,9 +276,8 @@ def totals_of(
         axis=1,
     ).reshape(-1)
     moved = cohort.advance(counts)
-    categories = tally(counts.pair_category, counts.pair_events)
-    products = tally(counts.item, counts.item_count)
-    which = np.searchsorted(categories.keys, counts.pair_category)
+    categories = tally(counts.categories, counts.pair_code, counts.pair_events)
+    products = tally(counts.items, counts.item_code, counts.item_count)
     return Totals(
         window=counts.window,
         events=int(counts.total.sum()),
@@ -286,7 +285,9 @@ def totals_of(
         known=int(np.count_nonzero(moved.seen_lately())),
         cohort=sums,
         categories=categories,
-        mass=_bounded_sum(counts.pair_user, which, counts.pair_count, categories.keys.size),
+        mass=_bounded_sum(
+            counts.pair_user, counts.pair_code, counts.pair_count, categories.keys.size
+        ),
         bucket_mass=_bounded_sum(counts.bucket_user, counts.bucket, counts.bucket_count, BUCKETS),
         likeness=_likeness(counts),
         depth=np.array([counts.pair_count.sum(), bounded_items(counts).sum()], np.int64),

@@ -1,0 +1,79 @@
+"""Rows that lie user by user: what belongs to each is a run, so no sum needs a sort or an index."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    Singles = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """How many rows each of U users has; P rows in all, those of a user side by side.
+
+    Attributes
+    ----------
+    sizes : intp[U]
+    """
+
+    sizes: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, user: NDArray[np.integer], users: int) -> Runs:
+        """Of an ascending column of users' rows."""
+        return cls(np.bincount(user, minlength=users))
+
+    @property
+    def first(self) -> NDArray[np.intp]:
+        """First row of each user, intp[U]."""
+        return np.cumsum(self.sizes) - self.sizes
+
+    def spread(self, by_user: NDArray[Any]) -> NDArray[Any]:
+        """Give each row its user's value, [P]; many times faster than an index."""
+        return np.repeat(by_user, self.sizes)
+
+    def sum(self, values: Singles) -> Singles:
+        """Sum rows by user, float32[U]."""
+        out = np.zeros(self.sizes.size, np.float32)
+        owners = np.flatnonzero(self.sizes)
+        if owners.size:
+            out[owners] = np.add.reduceat(values, self.first[owners])
+        return out
+
+    def among(self, rows: NDArray[np.intp]) -> Runs:
+        """Runs of some ascending rows."""
+        ends = np.searchsorted(rows, np.cumsum(self.sizes))
+        return Runs(np.diff(ends, prepend=0))
+
+    def rows(self, users: NDArray[np.intp]) -> tuple[NDArray[np.intp], Runs]:
+        """All rows of some ascending users, and the runs of them."""
+        some = Runs(self.sizes[users])
+        rows = np.arange(some.sizes.sum())
+        rows += some.spread(self.first[users] - some.first)
+        return rows, some
+
+    def largest(
+        self, values: Singles, count: int
+    ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+        """Users and rows of their largest value, then of their second largest, and so on.
+
+        Of equal values the first row. Few are asked for, so rounds are faster than a sort.
+        """
+        owners = np.flatnonzero(self.sizes)
+        starts, runs = self.first[owners], Runs(self.sizes[owners])
+        left = values.copy()
+        for _ in range(count if owners.size else 0):
+            best = np.maximum.reduceat(left, starts)
+            hits = np.flatnonzero(left == runs.spread(best))
+            rows = hits[np.searchsorted(hits, starts)]
+            some = best > -np.inf
+            yield owners[some], rows[some]
+            left[rows] = -np.inf
