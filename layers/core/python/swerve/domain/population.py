@@ -106,12 +106,12 @@ class Context:
         arrays = {"factor": self.factor, "mean": self.mean}
         for name, mix in (("categories", self.categories), ("items", self.items)):
             arrays |= {f"{name}.{n}": getattr(mix, n) for n in _MIX}
-        return binary.dump("context", facts, arrays)
+        return binary.dump("context/2", facts, arrays)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Context:
         """Inverse of `to_bytes`."""
-        facts, arrays = binary.load("context", data)
+        facts, arrays = binary.load("context/2", data)
         mixes: dict[str, Any] = {
             name: Mix(**{n: arrays[f"{name}.{n}"] for n in _MIX})
             for name in ("categories", "items")
@@ -261,12 +261,12 @@ class Population:
         arrays = {n: getattr(self, n) for n in _POPULATION} | self.watch.arrays()
         for name, masses in (("categories", self.categories), ("items", self.items)):
             arrays |= {f"{name}.{n}": getattr(masses, n) for n in _MASSES}
-        return binary.dump("population", facts, arrays)
+        return binary.dump("population/2", facts, arrays)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Population:
         """Inverse of `to_bytes`."""
-        facts, arrays = binary.load("population", data)
+        facts, arrays = binary.load("population/2", data)
         masses: dict[str, Any] = {
             name: Masses(**{n: arrays[f"{name}.{n}"] for n in _MASSES})
             for name in ("categories", "items")

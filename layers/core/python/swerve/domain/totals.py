@@ -230,12 +230,12 @@ class Totals:
             arrays |= {f"{name}k": each.keys, f"{name}e": each.events, f"{name}u": each.users}
         names = ("window", "events", "active_days", "known")
         facts = {name: getattr(self, name) for name in names}
-        return binary.dump("totals", facts, arrays)
+        return binary.dump("totals/2", facts, arrays)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Totals:
         """Inverse of `to_bytes`."""
-        facts, arrays = binary.load("totals", data)
+        facts, arrays = binary.load("totals/2", data)
         sums: dict[str, Any] = {n: arrays[n] for n in _SUMS}
         made = {n: Tally(arrays[f"{n}k"], arrays[f"{n}e"], arrays[f"{n}u"]) for n in "cpm"}
         return cls(
