@@ -1,14 +1,13 @@
 """The bytes of a partial: columnar, dictionary-coded, the same for the same events.
 
 Layout (little endian): header; then plain what does not compress (pseudonyms, routing hashes,
-previous pseudonyms, dictionaries, event keys); then one zlib stream with what does (rows per user,
+previous pseudonyms, dictionaries, event keys); then one zstd frame with what does (rows per user,
 times, behaviours, dictionary codes), multi-byte columns as byte planes.
 """
 
 from __future__ import annotations
 
 import struct
-import zlib
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from swerve.domain.event import Events
+from swerve.domain.planes import planes_of, squeezed, stretched
 from swerve.domain.pseudonym import UserTable
 
 if TYPE_CHECKING:
@@ -26,9 +26,8 @@ __all__ = ["SEGMENT_BYTES", "UserTable", "events_in", "pack", "unpack"]
 SEGMENT_BYTES = 350_000  # a DynamoDB item holds 400 KB with its keys (AWS quota)
 _SEGMENT_EVENTS = 14_000  # about 24 bytes an event: the first guess rarely has to be halved
 _MAGIC = b"SWP"
-_VERSION = 1
-_LEVEL = 1
-_DEFLATE_MARGIN = 1000  # what does not compress grows by 5 bytes for each 16 KB, or 64
+_VERSION = 2
+_FRAME_MARGIN = 1000  # what does not compress grows by 3 bytes for each plane and 128 KB
 _HEADER = struct.Struct("<3sBIIqHB6B4I")
 _CODED = ("category", "item", "campaign", "value")
 _NAN = np.array([np.nan], np.float32).view(np.uint32)[0]
@@ -67,7 +66,7 @@ def unpack(data: bytes) -> tuple[Events, UserTable]:
     """Read one segment; raise ValueError when it is not one, or is damaged."""
     try:
         return _read(data)
-    except (struct.error, zlib.error, IndexError, ValueError) as wrong:
+    except (struct.error, IndexError, ValueError) as wrong:
         raise ValueError(f"partial of {len(data)} bytes is damaged: {wrong}") from wrong
 
 
@@ -81,26 +80,14 @@ def _is_canonical(events: Events) -> bool:
 
 
 def _within_limit(events: Events, users: UserTable) -> list[bytes]:
-    """Cut by the size before compression, so that no build of zlib makes other segments."""
+    """Cut by the size before compression, so that no build of zstd makes other segments."""
     plain, planes = _segment(events, users)
-    if len(plain) + sum(map(len, planes)) <= SEGMENT_BYTES - _DEFLATE_MARGIN:
-        return [plain + _deflated(planes)]
+    if len(plain) + sum(map(len, planes)) <= SEGMENT_BYTES - _FRAME_MARGIN:
+        return [plain + squeezed(planes)]
     half = len(events) // 2
     return _within_limit(events.take(slice(0, half)), users) + _within_limit(
         events.take(slice(half, None)), users
     )
-
-
-def _deflated(planes: list[bytes]) -> bytes:
-    """Compress; runs and skewed bytes are all that planes have, so no longer matches are sought.
-
-    It takes two thirds of the time of level 1. Each plane is a block: with a code of its own for
-    its bytes it is an eighth smaller. ISA-L and zstandard are five times as fast again, but the one
-    gave other bytes once in 150 runs, and readers lack the other.
-    """
-    squeezed = zlib.compressobj(_LEVEL, zlib.DEFLATED, strategy=zlib.Z_RLE)
-    blocks = [squeezed.compress(plane) + squeezed.flush(zlib.Z_BLOCK) for plane in planes]
-    return b"".join([*blocks, squeezed.flush()])
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +127,9 @@ def _segment(events: Events, users: UserTable) -> tuple[bytes, list[bytes]]:
     plain: list[NDArray[Any]] = [table.users, table.routing]
     plain += [table.previous] if renamed else []
     plain += [*(column.dictionary for column in columns), events.key]
-    planes = [*_planes(counts), *_planes(times), events.behaviour.tobytes()]
+    planes = [*planes_of(counts), *planes_of(times), events.behaviour.tobytes()]
     for column in columns:
-        planes += _planes(column.codes)
+        planes += planes_of(column.codes)
     return b"".join([header, *(column.tobytes() for column in plain)]), planes
 
 
@@ -165,26 +152,24 @@ def _read(data: bytes) -> tuple[Events, UserTable]:
         plain("<u4" if n == "value" else "<u8", s) for n, s in zip(_CODED, sizes, strict=True)
     ]
     keys = plain("<u8", rows)
-    body = zlib.decompress(data[at:])
+    if not {1, 2, 4, 8}.issuperset(widths[:2]) or not {0, 1, 2, 4, 8}.issuperset(widths[2:]):
+        raise ValueError(f"its columns are {widths} bytes wide")
+    body = stretched(data[at:], widths[0] * people + (1 + sum(widths[1:])) * rows)
     cursor = 0
 
-    def squeezed(width: int, size: int) -> NDArray[Any]:
+    def column(width: int, size: int) -> NDArray[Any]:
         nonlocal cursor
-        if width not in {1, 2, 4, 8}:
-            raise ValueError(f"a column is {width} bytes wide")
         planes = np.frombuffer(body, np.uint8, width * size, cursor).reshape(width, size)
         cursor += planes.size
         return np.ascontiguousarray(planes.T).view(f"<u{width}").reshape(size)
 
-    counts = squeezed(widths[0], people)
-    times = squeezed(widths[1], rows)
-    behaviours = squeezed(1, rows)
+    counts = column(widths[0], people)
+    times = column(widths[1], rows)
+    behaviours = column(1, rows)
     columns = {
-        name: dictionary[squeezed(width, rows)] if width else np.repeat(dictionary, rows)
+        name: dictionary[column(width, rows)] if width else np.repeat(dictionary, rows)
         for name, dictionary, width in zip(_CODED, dictionaries, widths[2:], strict=True)
     }
-    if cursor != len(body):
-        raise ValueError("its columns do not fill its body")
     events = Events(
         user=np.repeat(users, counts),
         key=keys,
@@ -242,9 +227,3 @@ def _narrow(values: NDArray[Any]) -> tuple[NDArray[Any], int]:
     """Return the values in the narrowest unsigned type that holds them, and its width in bytes."""
     kind = np.min_scalar_type(int(values.max()))
     return values.astype(kind), kind.itemsize
-
-
-def _planes(values: NDArray[Any]) -> list[bytes]:
-    """Bytes of equal significance together: they compress better."""
-    width = values.itemsize if values.size else 0
-    return [plane.tobytes() for plane in values.view(np.uint8).reshape(values.size, width).T]
