@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -40,6 +40,12 @@ class Texts:
     data: bytes
     start: NDArray[np.int32]
     size: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, texts: Sequence[bytes]) -> Texts:
+        """Lay out texts one after the other."""
+        size = np.fromiter(map(len, texts), np.int32, len(texts))
+        return cls(b"".join([*texts, bytes(PADDING)]), np.cumsum(size, dtype=np.int32) - size, size)
 
     def __len__(self) -> int:
         return int(self.start.size)
