@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swerve.domain.arrange import Arranged, People, arranged
+from swerve.domain.arrange import People, Visits, arranged
 from swerve.domain.dedup import deduplicate, over_cap
 from swerve.domain.file import FileToRead, Refused
 from swerve.domain.kept import Kept
@@ -215,9 +215,9 @@ class Batch:
         oldest_ms = self.watermark_ms - self._reach_ms()
         segments: Counter[tuple[int, int]] = Counter()
         for chunks in self._store.groups(settings.shard_count):
-            events, group = self._cleaned(chunks, people, oldest_ms)
+            events, visits = self._cleaned(chunks, people, oldest_ms)
             self._task.checkpoint()
-            for shard, window, rows in group.parts():
+            for shard, window, rows in visits.parts():
                 part = events.take(rows)
                 for data in pack(part, people.of_shard(shard)):
                     number = segments[shard, window]
@@ -245,12 +245,12 @@ class Batch:
 
     def _cleaned(
         self, chunks: Iterable[Kept], people: People, oldest_ms: int
-    ) -> tuple[Events, Arranged]:
-        """Events of some users in the order of packing, and what groups them."""
-        group = arranged(self._bounded(chunks, people), people, self._settings.windows)
+    ) -> tuple[Events, Visits]:
+        """Events of some users in the order of packing, and the visits that they belong to."""
+        kept, visits = arranged(self._bounded(chunks, people), people, self._settings.windows)
         events, own = deduplicate(
-            self._normaliser.events(group.kept),
-            group.kept.by_content,
+            self._normaliser.events(kept),
+            kept.by_content,
             ordinal=self._source.dedup is not DedupRule.CONTENT,
         )
         self.duplicates += len(own) - int(own.sum())
@@ -258,12 +258,12 @@ class Batch:
         self.rejected.count(RowReason.BEHIND_HORIZON, int(late.sum()))
         own &= ~late
         if not own.all():
-            events, group = events.take(own), group.take(own)
-        beyond = over_cap(events.key, group.visit, self._settings.rate_cap)
+            events, visits = events.take(own), visits.take(own)
+        beyond = over_cap(events.key, visits.of_row, self._settings.rate_cap)
         if beyond is not None:
             self._over_cap(int(beyond.sum()), np.unique(events.user[beyond]).size)
-            events, group = events.take(~beyond), group.take(~beyond)
-        return events, group
+            events, visits = events.take(~beyond), visits.take(~beyond)
+        return events, visits
 
     def _bounded(self, chunks: Iterable[Kept], people: People) -> Kept:
         """All rows, thinned on the way where they are too many for memory."""
@@ -289,17 +289,18 @@ class Batch:
         What stays of several parts is the same as what stays of the whole: of each user and
         window the smallest keys up to the cap, with all that are equal in content.
         """
-        group = arranged(kept, people, self._settings.windows)
-        rows = group.kept
+        rows, visits = arranged(kept, people, self._settings.windows)
+        visit = visits.of_row
         same = (rows.key[1:] == rows.key[:-1]) & (rows.time_ms[1:] == rows.time_ms[:-1])
-        same &= (group.visit[1:] == group.visit[:-1]) & ~rows.by_content[1:]
-        once = group.take(np.append(True, ~same))
-        self.duplicates += len(kept) - len(once.kept)
-        beyond = over_cap(once.kept.key, once.visit, self._settings.rate_cap)
+        same &= (visit[1:] == visit[:-1]) & ~rows.by_content[1:]
+        first = np.append(True, ~same)
+        once = rows.take(first)
+        self.duplicates += len(kept) - len(once)
+        beyond = over_cap(once.key, visit[first], self._settings.rate_cap)
         if beyond is None:
-            return once.kept
+            return once
         self._over_cap(int(beyond.sum()), 0)
-        return once.kept.take(~beyond)
+        return once.take(~beyond)
 
     def _over_cap(self, rows: int, users: int) -> None:
         self.rejected.count(RowReason.OVER_RATE_CAP, rows)

@@ -58,12 +58,12 @@ class People:
 
 
 @dataclass(frozen=True, slots=True)
-class Arranged:
-    """Rows by (shard, window, user, time, key).
+class Visits:
+    """Users in windows, a number for each row, where rows lie by (shard, window, user, time, key).
 
     Attributes
     ----------
-    visit : uint64[n]
+    of_row : uint64[n]
         Equal for rows of one user in one window, ascending.
     first : int
         The earliest window.
@@ -73,19 +73,18 @@ class Arranged:
         Length of a window.
     """
 
-    kept: Kept
-    visit: NDArray[np.uint64]
+    of_row: NDArray[np.uint64]
     first: int
     windows: int
     days: int
 
-    def take(self, rows: NDArray[np.bool_]) -> Arranged:
-        """Return the chosen rows."""
-        return Arranged(self.kept.take(rows), self.visit[rows], self.first, self.windows, self.days)
+    def take(self, rows: NDArray[np.bool_]) -> Visits:
+        """Return those of the chosen rows."""
+        return Visits(self.of_row[rows], self.first, self.windows, self.days)
 
     def parts(self) -> list[tuple[int, int, slice]]:
         """Shard, window and rows of each run that is packed together."""
-        place = self.visit >> _RANK_BITS
+        place = self.of_row >> _RANK_BITS
         bounds = np.flatnonzero(np.append(True, place[1:] != place[:-1]))[: place.size]
         ends = np.append(bounds[1:], place.size)[: bounds.size]
         return [
@@ -96,10 +95,10 @@ class Arranged:
         ]
 
 
-def arranged(kept: Kept, people: People, spec: WindowSpec) -> Arranged:
-    """Bring rows into order."""
+def arranged(kept: Kept, people: People, spec: WindowSpec) -> tuple[Kept, Visits]:
+    """Bring rows into the order of their visits."""
     if not len(kept):
-        return Arranged(kept, np.empty(0, np.uint64), 0, 1, spec.days)
+        return kept, Visits(np.empty(0, np.uint64), 0, 1, spec.days)
     window = spec.window_of(kept.time_ms)
     first, last = int(window.min()), int(window.max())
     window -= first
@@ -116,7 +115,7 @@ def arranged(kept: Kept, people: People, spec: WindowSpec) -> Arranged:
     order = _order(visit, (kept.time_ms - starts[window]).astype(np.uint64))
     visit = visit[order]
     order = _by_key_where_tied(order, visit, kept)
-    return Arranged(kept.take(order), visit, first, windows, spec.days)
+    return kept.take(order), Visits(visit, first, windows, spec.days)
 
 
 def by_user(kept: Kept, people: People) -> Kept:
