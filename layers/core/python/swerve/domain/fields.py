@@ -245,22 +245,23 @@ def row_bounds(marks: NDArray[np.int32], columns: int) -> NDArray[np.int32]:
     return bounds
 
 
-def marks_of(data: bytes, delimiter: int) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
-    """Return -1 and the places of all delimiters and newlines; which of them are newlines."""
+def marks_of(data: bytes, delimiter: int) -> tuple[NDArray[np.int32], int]:
+    """Return -1 and the places of all delimiters and newlines; how many are newlines."""
     text = np.frombuffer(data, np.uint8)
     marks = [np.array([-1], np.int32)]
-    ends = [np.empty(0, np.intp)]
-    seen = 1
+    newlines = 0
     for first in range(0, text.size, _BLOCK_BYTES):
         block = text[first : first + _BLOCK_BYTES]
         newline = block == _NEWLINE
-        marked = block == delimiter
-        marked |= newline
-        places = np.flatnonzero(marked)
-        ends.append(np.flatnonzero(newline.take(places)) + seen)
-        seen += places.size
-        marks.append((places + first).astype(np.int32))
-    return np.concatenate(marks), np.concatenate(ends)
+        newlines += int(np.count_nonzero(newline))
+        newline |= block == delimiter
+        marks.append((np.flatnonzero(newline) + first).astype(np.int32))
+    return np.concatenate(marks), newlines
+
+
+def are_newlines(data: bytes, marks: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Tell which places hold a newline."""
+    return np.asarray(np.frombuffer(data, np.uint8).take(marks) == _NEWLINE)
 
 
 def _within(
