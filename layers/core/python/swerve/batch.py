@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from swerve.domain.event import Events
     from swerve.domain.file import Shape
     from swerve.domain.pseudonym import Keyring
+    from swerve.domain.ranks import Ranks
     from swerve.domain.recognise import Recognised
     from swerve.ports import Files
     from swerve.settings import Settings
@@ -211,15 +212,15 @@ class Batch:
     def partials(self, batch_id: str) -> Iterator[PartialItem]:
         """Yield the segments of every (shard, window), the same ones for the same rows."""
         settings = self._settings
-        people = self._normaliser.people(settings.shard_count)
+        people, ranks = self._normaliser.people(settings.shard_count), self._normaliser.ranks()
         oldest_ms = self.watermark_ms - self._reach_ms()
         segments: Counter[tuple[int, int]] = Counter()
         for chunks in self._store.groups(settings.shard_count):
-            events, visits = self._cleaned(chunks, people, oldest_ms)
+            events, visits = self._cleaned(chunks, people, ranks, oldest_ms)
             self._task.checkpoint()
             for shard, window, rows in visits.parts():
                 part = events.take(rows)
-                for data in pack(part, people.of_shard(shard)):
+                for data in pack(part, people.of_shard(shard), ranks.keys):
                     number = segments[shard, window]
                     segments[shard, window] += 1
                     yield PartialItem(shard, window, batch_id, number, data, events_in(data))
@@ -244,14 +245,15 @@ class Batch:
         self.last_ms = max(self.last_ms, last)
 
     def _cleaned(
-        self, chunks: Iterable[Kept], people: People, oldest_ms: int
+        self, chunks: Iterable[Kept], people: People, ranks: Ranks, oldest_ms: int
     ) -> tuple[Events, Visits]:
-        """Events of some users in the order of packing, and the visits that they belong to."""
+        """Events of some users in the order of packing, with ranks for names, and their visits."""
         kept, visits = arranged(self._bounded(chunks, people), people, self._settings.windows)
         events, own = deduplicate(
-            self._normaliser.events(kept),
+            self._normaliser.events(kept, ranks),
             kept.by_content,
             ordinal=self._source.dedup is not DedupRule.CONTENT,
+            spelled=ranks.spelled,
         )
         self.duplicates += len(own) - int(own.sum())
         late = own & (events.time_ms < oldest_ms)

@@ -43,18 +43,19 @@ class People:
         self.row = np.empty(order.size, np.uint32)
         self.row[order] = np.maximum(np.cumsum(later) - 1, 0)
         shard = shard_of(table.routing, shard_count)
-        self._by_shard = np.argsort(shard, kind="stable")
+        by_shard = np.argsort(shard, kind="stable")
+        self._by_shard = table.take(by_shard)
         sizes = np.bincount(shard, minlength=shard_count)
         self._ends = np.cumsum(sizes)
         place = np.empty(len(table), np.uint64)
-        place[self._by_shard] = np.arange(len(table)) - np.repeat(self._ends - sizes, sizes)
+        place[by_shard] = np.arange(len(table)) - np.repeat(self._ends - sizes, sizes)
         place |= shard.astype(np.uint64) << _RANK_BITS
         self.place = place[self.row] if len(table) else np.zeros(order.size, np.uint64)
 
     def of_shard(self, shard: int) -> UserTable:
         """Return the users of one shard, ascending."""
         first = int(self._ends[shard - 1]) if shard else 0
-        return self.table.take(self._by_shard[first : int(self._ends[shard])])
+        return self._by_shard.take(slice(first, int(self._ends[shard])))
 
 
 @dataclass(frozen=True, slots=True)

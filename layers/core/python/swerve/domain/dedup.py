@@ -10,11 +10,17 @@ import numpy as np
 from swerve.domain.event import COLUMN_TYPES, Events, content_hash, ordinal_key, with_key
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 
 def deduplicate(
-    events: Events, by_content: NDArray[np.bool_], *, ordinal: bool
+    events: Events,
+    by_content: NDArray[np.bool_],
+    *,
+    ordinal: bool,
+    spelled: Callable[[Events], Events] = lambda events: events,
 ) -> tuple[Events, NDArray[np.bool_]]:
     """Tell which rows are events of their own.
 
@@ -27,6 +33,8 @@ def deduplicate(
     ordinal : bool
         Rows without identity are events of their own, the k-th of equal rows being the same one
         in every file; else equal rows are one event.
+    spelled : callable
+        Gives events the keys of their names, where they have something else in their place.
 
     Returns
     -------
@@ -50,7 +58,7 @@ def deduplicate(
     kept = np.ones(len(events), np.bool_)
     if repeats.any() or not by_content.all():
         rows = _conflicting(events)
-        kept[rows[_losers(events.take(rows))]] = False
+        kept[rows[_losers(spelled(events.take(rows)))]] = False
     return events, kept
 
 

@@ -17,6 +17,7 @@ from swerve.domain.kept import Kept
 from swerve.domain.manifest import DedupRule, RowReason
 from swerve.domain.names import name_keys, normalise
 from swerve.domain.pseudonym import UserTable, subject_of
+from swerve.domain.ranks import NAMED, Ranks
 from swerve.domain.rows import NO_TIME, SAMPLES, BadRow, Parsed, Rejected, Rows
 from swerve.domain.source import Role, Source
 
@@ -134,7 +135,7 @@ class Normaliser:
         self._routing = _Growing(0, np.uint32)
         self._user_reason = _Growing(_NO_USER, np.uint8)
         self._tables: list[UserTable] = []
-        self._names = {role: _Names() for role in (Role.ITEM, Role.CATEGORY, Role.CAMPAIGN)}
+        self._names = {Role(name): _Names() for name in NAMED}
         self._shown: Counter[RowReason] = Counter()
         self.without_id = 0
 
@@ -151,30 +152,28 @@ class Normaliser:
         """Return the routing hash of each row's user."""
         return self._routing.column.take(kept.user)
 
-    def events(self, kept: Kept) -> Events:
-        """Return rows with pseudonyms and keys for their codes."""
-        category, item, campaign = self._names_of(kept)
+    def ranks(self) -> Ranks:
+        """Rank all names seen so far."""
+        return Ranks.of({role.value: names.keys for role, names in self._names.items()})
+
+    def events(self, kept: Kept, ranks: Ranks | None = None) -> Events:
+        """Return rows with pseudonyms for their codes, and keys of names, or ranks of keys."""
         return Events(
             user=self._user_keys.column.take(kept.user),
             key=kept.key,
             time_ms=kept.time_ms,
             behaviour=kept.behaviour,
-            category=category,
-            item=item,
-            campaign=campaign,
             value=kept.value,
+            **(ranks.of_rows(kept) if ranks else self._keys_of(kept)),
         )
 
-    def _names_of(
-        self, kept: Kept
-    ) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]]:
-        """Keys of category, item and campaign of each row."""
+    def _keys_of(self, kept: Kept) -> dict[str, NDArray[np.uint64]]:
+        """Keys of the names of each row."""
         # numpy takes by codes of 32 bits twice as fast as it indexes by them.
-        return (
-            self._names[Role.CATEGORY].keys.take(kept.category),
-            self._names[Role.ITEM].keys.take(kept.item),
-            self._names[Role.CAMPAIGN].keys.take(kept.campaign),
-        )
+        return {
+            role.value: names.keys.take(getattr(kept, role.value))
+            for role, names in self._names.items()
+        }
 
     def names(self) -> dict[int, str]:
         """Names for the vocabulary: categories and campaigns packed, and items packed often."""
@@ -221,8 +220,9 @@ class Normaliser:
             by_content=by_content,
         )
         if by_content.any():
-            keys = self._names_of(kept)
-            hashed = content_hash_of(time_ms, kept.behaviour, keys, kept.value)
+            keys = self._keys_of(kept)
+            named = (keys["category"], keys["item"], keys["campaign"])
+            hashed = content_hash_of(time_ms, kept.behaviour, named, kept.value)
             key = hashed if by_content.all() else np.where(by_content, hashed, kept.key)
             kept = replace(kept, key=key)
         return kept, rejected
