@@ -249,8 +249,9 @@ class Batch:
     ) -> tuple[Events, Visits]:
         """Events of some users in the order of packing, with ranks for names, and their visits."""
         kept, visits = arranged(self._bounded(chunks, people), people, self._settings.windows)
-        events, own = deduplicate(
-            self._normaliser.events(kept, ranks),
+        events = self._normaliser.events(kept, ranks)
+        own = deduplicate(
+            events,
             kept.by_content,
             ordinal=self._source.dedup is not DedupRule.CONTENT,
             spelled=ranks.spelled,

@@ -161,7 +161,7 @@ def _by_key_where_tied(
 ) -> NDArray[np.intp]:
     """Order the rows of one user and time by their keys."""
     time_ms = kept.time_ms[order]
-    rows, group = _runs((major[1:] == major[:-1]) & (time_ms[1:] == time_ms[:-1]))
+    rows, group = runs((major[1:] == major[:-1]) & (time_ms[1:] == time_ms[:-1]))
     if not rows.size:
         return order
     some = order[rows]
@@ -171,14 +171,20 @@ def _by_key_where_tied(
     high = key >> np.uint64(64 - width)
     found = _order(group, high)
     high, group = high[found], group[found]
-    again, _ = _runs((group[1:] == group[:-1]) & (high[1:] == high[:-1]))
+    again, _ = runs((group[1:] == group[:-1]) & (high[1:] == high[:-1]))
     found[again] = found[again][np.lexsort((key[found[again]], group[again]))]
     order[rows] = some[found]
     return order
 
 
-def _runs(tied: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.uint64]]:
-    """Rows that are tied with the one before or after, and the number of the run of each."""
+def runs(tied: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.uint64]]:
+    """Return rows that are tied with the one before or after, and the number of the run of each.
+
+    Parameters
+    ----------
+    tied : bool[n - 1]
+        The next row is tied with this one.
+    """
     inside = np.append(tied, False) | np.append(False, tied)
     rows = np.flatnonzero(inside)
     begins = ~np.append(False, tied)[rows]
