@@ -44,7 +44,7 @@ def hashes(texts: Texts, secret: Secret) -> NDArray[np.uint64]:
         hashed[rows] = step
     hashed ^= hashed >> _HALF
     np.maximum(hashed, np.uint64(1), out=hashed)
-    hashed *= texts.size > 0
+    hashed[texts.size == 0] = 0
     return hashed
 
 
