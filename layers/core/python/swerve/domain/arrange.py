@@ -48,7 +48,8 @@ class People:
         sizes = np.bincount(shard, minlength=shard_count)
         self._ends = np.cumsum(sizes)
         place = np.empty(len(table), np.uint64)
-        place[by_shard] = np.arange(len(table)) - np.repeat(self._ends - sizes, sizes)
+        before = np.repeat(self._ends - sizes, sizes)
+        place[by_shard] = (np.arange(len(table)) - before).view(np.uint64)
         place |= shard.astype(np.uint64) << _RANK_BITS
         self.place = place[self.row] if len(table) else np.zeros(order.size, np.uint64)
 

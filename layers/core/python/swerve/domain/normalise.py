@@ -134,6 +134,7 @@ class Normaliser:
         self._user_keys = _Growing(0, np.uint64)
         self._routing = _Growing(0, np.uint32)
         self._user_reason = _Growing(_NO_USER, np.uint8)
+        self._all_usable = True  # but code 0
         self._tables: list[UserTable] = []
         self._names = {Role(name): _Names() for name in NAMED}
         self._shown: Counter[RowReason] = Counter()
@@ -245,12 +246,19 @@ class Normaliser:
         table = self._keyring.pseudonyms(ids)
         sizes = np.fromiter(map(len, ids), np.int64, len(ids))
         usable = (sizes > 0) & (sizes <= MAX_USER_LENGTH)
+        self._all_usable &= bool(usable.all())
         self._user_keys.extend(np.where(usable, table.users, 0))
         self._routing.extend(table.routing)
         self._user_reason.extend(
             np.where(sizes > MAX_USER_LENGTH, _TOO_LONG, np.where(sizes > 0, 0, _NO_USER))
         )
         self._tables.append(table.take(usable))
+
+    def _user_reasons(self, user: NDArray[np.uint32]) -> NDArray[np.uint8]:
+        """Reason against each row's user, 0 for none."""
+        if self._all_usable:  # their table is large, and not in the cache
+            return np.where(user == 0, np.uint8(_NO_USER), np.uint8(0))
+        return self._user_reason.column.take(user)
 
     def _utc(self, rows: Rows) -> NDArray[np.int64]:
         if not rows.naive.any():
@@ -263,7 +271,7 @@ class Normaliser:
     def _refuse(self, rows: Rows, time_ms: NDArray[np.int64]) -> NDArray[np.uint8]:
         """1 + place in `_REASONS` of the first reason against each row, 0 for none."""
         no_time = time_ms == NO_TIME
-        user_reason = self._user_reason.column.take(rows.user)
+        user_reason = self._user_reasons(rows.user)
         unknown = self._behaviours.take(rows.event) == _UNKNOWN
         bad_number = np.isinf(rows.value)
         future, behind = time_ms > self._latest_ms, time_ms < self._earliest_ms
@@ -282,8 +290,9 @@ class Normaliser:
             bad_number,
         )
         reasons = np.zeros(len(rows), np.uint8)
+        bad = np.flatnonzero(~good)  # few
         for place in reversed(range(len(tests))):
-            reasons[tests[place]] = place + 1
+            reasons[bad[tests[place][bad]]] = place + 1
         return reasons
 
     def _reject(

@@ -239,11 +239,11 @@ def _code(column: NDArray[Any]) -> _Codes:
     ordered.sort()
     order = (ordered & ((np.uint64(1) << bits) - np.uint64(1))).view(np.int64)
     ordered >>= bits
-    first = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
-    codes = np.empty(column.size, np.min_scalar_type(first.size - 1))
-    places = np.arange(first.size, dtype=codes.dtype)
-    codes[order] = np.repeat(places, np.diff(first, append=column.size))
-    return _Codes(ordered[first].astype(column.dtype), codes, codes.itemsize)
+    new = ordered[1:] != ordered[:-1]
+    dictionary = ordered[np.append(True, new)].astype(column.dtype)
+    codes = np.empty(column.size, np.min_scalar_type(dictionary.size - 1))
+    codes[order] = np.append(False, new).cumsum(dtype=codes.dtype)
+    return _Codes(dictionary, codes, codes.itemsize)
 
 
 def _narrow(values: NDArray[Any]) -> tuple[NDArray[Any], int]:
