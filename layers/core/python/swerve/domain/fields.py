@@ -77,7 +77,7 @@ class Texts:
         runs = np.ndarray((size + 1,), f"V{WORD * count}", self.data, strides=(1,))
         at = np.minimum(self.start + WORD * place, size) if place else self.start
         words = runs[at].view("<u8").reshape(-1, count)
-        return [np.ascontiguousarray(words[:, word]) for word in range(count)]
+        return [words[:, word] for word in range(count)]
 
     def words(self) -> Iterator[tuple[NDArray[np.intp] | slice, NDArray[np.uint64]]]:
         """Yield (rows, word) for the first, second ... word of the rows that have one.
