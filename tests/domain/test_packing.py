@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from swerve.domain.event import Events
 from swerve.domain.packing import SEGMENT_BYTES, pack, unpack
 from swerve.domain.pseudonym import UserTable
+from swerve.domain.ranks import NAMED, Ranks
 
 STORED = (
     "5357500203000000020000000068e5cf8b010000e803000101010100010200000002000000010000"
@@ -117,6 +118,22 @@ def test_damage_is_told_never_crashed_on(data: st.DataObject) -> None:
         except ValueError as told:
             read = 50 * ("damaged" in str(told))
         assert read == 50
+
+
+@given(st.lists(ROW, min_size=1, max_size=20, unique_by=lambda row: (row[0], row[1])))
+def test_names_by_rank_give_the_same_bytes_however_many_there_are(rows: list[tuple]) -> None:
+    # GIVEN events whose names are places among those of a larger file
+    events, users = events_of(rows), table_of(6)
+    others = np.array([3, 2**63, 2**64 - 5], np.uint64)
+    ranks = Ranks.of({name: np.append(getattr(events, name), others) for name in NAMED})
+    places = {name: ranks.of_code[name][: len(events)] for name in NAMED}
+    ranked = replace(events, **places)
+    # THEN
+    assert_same(ranks.spelled(ranked), events)
+    assert pack(ranked, users, ranks.keys) == pack(events, users)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("swerve.domain.packing._MANY_NAMES", 0)
+        assert pack(ranked, users, ranks.keys) == pack(events, users)
 
 
 def test_a_user_missing_from_the_table_is_refused() -> None:

@@ -123,7 +123,7 @@ def _segment(
     seconds = offsets // 1000
     unit = 1000 if np.array_equal(seconds * 1000, offsets) else 1
     times, time_width = _narrow(seconds if unit > 1 else offsets)
-    columns = [_code_names(getattr(events, name), keys) for name, keys in names.items()]
+    columns = [_code_names(getattr(events, name), names[name]) for name in NAMED]
     columns.append(_code_values(events.value))
     renamed = bool(table.previous.any())
     header = _HEADER.pack(
