@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-import zstandard
+from swerve.domain.codec import zstd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ def _inflate(data: bytes, bits: int) -> bytes:
 
 
 def _unzstd(data: bytes) -> bytes:
-    return zstandard.ZstdDecompressor().decompressobj().decompress(data)
+    return zstd.ZstdDecompressor().decompress(data)
 
 
 STREAMS: dict[bytes, Callable[[bytes], bytes]] = {
@@ -27,7 +27,7 @@ STREAMS: dict[bytes, Callable[[bytes], bytes]] = {
     b"\x78\x9c": partial(_inflate, bits=15),
     b"\x78\xda": partial(_inflate, bits=15),
     b"\x1f\x8b": partial(_inflate, bits=31),
-    zstandard.FRAME_HEADER: _unzstd,
+    b"\x28\xb5\x2f\xfd": _unzstd,
 }
 
 
@@ -37,6 +37,6 @@ def unpacked(body: bytes) -> Iterator[bytes]:
     for magic, unpack in STREAMS.items():
         at = body.find(magic)
         while at >= 0:
-            with suppress(zlib.error, zstandard.ZstdError):  # they may begin no stream
+            with suppress(zlib.error, zstd.ZstdError):  # they may begin no stream
                 yield unpack(body[at:])
             at = body.find(magic, at + 1)

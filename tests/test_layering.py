@@ -11,7 +11,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "layers/core/python/swerve"
 OUTSIDE = {"boto3", "botocore", "duckdb", "onnxruntime", "aws_lambda_powertools"}
 TOO_HEAVY = {"scipy", "pandas", "pyarrow", "polars", "torch", "sklearn", "matplotlib"}
-PURE = {"numpy", "swerve", "zstandard"}  # zstandard is in the standard library from Python 3.14 on
+# zstd, by its two names: it is in the standard library from Python 3.14 on.
+PURE = {"numpy", "swerve", "backports", "compression"}
 
 
 def imports_of(path: Path) -> set[str]:

@@ -5,16 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zstandard
+
+from swerve.domain.codec import zstd
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Planes hold skewed bytes and some runs: the smallest table finds the runs, and shorter matches
 # would cost more than the codes of their bytes.
-_PARAMETERS = zstandard.ZstdCompressionParameters(
-    strategy=zstandard.STRATEGY_FAST, window_log=17, hash_log=6, min_match=7, write_checksum=True
-)
+_OPTIONS: dict[int, int] = {
+    zstd.CompressionParameter.strategy: zstd.Strategy.fast,
+    zstd.CompressionParameter.window_log: 17,
+    zstd.CompressionParameter.hash_log: 6,
+    zstd.CompressionParameter.min_match: 7,
+    zstd.CompressionParameter.checksum_flag: 1,
+}
 
 
 def planes_of(values: NDArray[Any]) -> list[bytes]:
@@ -29,22 +34,18 @@ def squeezed(planes: list[bytes]) -> bytes:
     Each plane is a block: with a code of its own for its bytes it is an eighth smaller. The
     compressor is new each time, so that nothing of an earlier call can show (ADR 17).
     """
-    frame = zstandard.ZstdCompressor(compression_params=_PARAMETERS).compressobj(
-        size=sum(map(len, planes))
-    )
-    end_block = zstandard.COMPRESSOBJ_FLUSH_BLOCK
-    blocks = [frame.compress(plane) + frame.flush(end_block) for plane in planes]
+    frame = zstd.ZstdCompressor(options=_OPTIONS)
+    blocks = [frame.compress(plane, frame.FLUSH_BLOCK) for plane in planes]
     return b"".join([*blocks, frame.flush()])
 
 
 def stretched(data: bytes, size: int) -> bytes:
-    """Inverse of `squeezed`; raise ValueError unless they are `size` whole bytes.
-
-    The size is asked for before anything is decompressed: a damaged frame may claim any.
-    """
+    """Inverse of `squeezed`; raise ValueError unless they are `size` whole bytes."""
+    frame = zstd.ZstdDecompressor()
     try:
-        if zstandard.frame_content_size(data) != size:
-            raise ValueError("its columns do not fill its body")
-        return zstandard.ZstdDecompressor().decompress(data, allow_extra_data=False)
-    except zstandard.ZstdError as wrong:
+        found = frame.decompress(data, size + 1)  # whatever a damaged frame holds
+    except (zstd.ZstdError, EOFError) as wrong:
         raise ValueError(str(wrong)) from wrong
+    if len(found) != size or not frame.eof or frame.unused_data:
+        raise ValueError("its columns do not fill its body")
+    return found
