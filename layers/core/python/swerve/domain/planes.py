@@ -11,6 +11,7 @@ from swerve.domain.codec import zstd
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_SMALL_BYTES = 4096
 # Planes hold skewed bytes and some runs: the smallest table finds the runs, and shorter matches
 # would cost more than the codes of their bytes.
 _OPTIONS: dict[int, int] = {
@@ -31,10 +32,13 @@ def planes_of(values: NDArray[Any]) -> list[bytes]:
 def squeezed(planes: list[bytes]) -> bytes:
     """Compress; the same planes give the same bytes.
 
-    Each plane is a block: with a code of its own for its bytes it is an eighth smaller. The
-    compressor is new each time, so that nothing of an earlier call can show (ADR 17).
+    Each plane is a block: with a code of its own for its bytes it is an eighth smaller. Small ones
+    share a block, as each code takes room. The compressor is new each time, so that nothing of an
+    earlier call can show (ADR 17).
     """
     frame = zstd.ZstdCompressor(options=_OPTIONS)
+    if sum(map(len, planes)) < _SMALL_BYTES:
+        return frame.compress(b"".join(planes), frame.FLUSH_FRAME)
     blocks = [frame.compress(plane, frame.FLUSH_BLOCK) for plane in planes]
     return b"".join([*blocks, frame.flush()])
 
