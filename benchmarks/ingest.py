@@ -11,6 +11,7 @@ packed shards, with pseudonyms, names and event keys on top). Figures are events
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import os
 import resource
@@ -239,6 +240,9 @@ def main() -> None:
             # A process begins with the peak memory of the one that starts it: this one stays small.
             write = [sys.executable, __file__, "--one", "write", "--folder", str(folder)]
             subprocess.run([*write, "--events", str(asked.events)], check=True)
+        # Installed packages have their bytecode; a working copy may lack it.
+        package = Path(__file__).parents[1] / "layers/core/python/swerve"
+        compileall.compile_dir(package, quiet=1)
         print(
             "| format | implementation | M events/s/core | CPU s | peak RSS MB | rows | rejected |"
         )

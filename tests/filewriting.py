@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import zstandard
+from swerve.domain.codec import zstd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -70,8 +70,8 @@ def gzipped(body: bytes) -> bytes:
 
 def zstandard_frames(body: bytes) -> bytes:
     half = len(body) // 2
-    compressor = zstandard.ZstdCompressor(write_checksum=True)
-    return compressor.compress(body[:half]) + compressor.compress(body[half:])
+    options = {zstd.CompressionParameter.checksum_flag: 1}
+    return b"".join(zstd.compress(part, options=options) for part in (body[:half], body[half:]))
 
 
 TEXT_WRITERS: dict[str, Callable[[Sequence[Record]], bytes]] = {

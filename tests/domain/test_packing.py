@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import fields
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -9,13 +10,14 @@ from hypothesis import strategies as st
 from swerve.domain.event import Events
 from swerve.domain.packing import SEGMENT_BYTES, pack, unpack
 from swerve.domain.pseudonym import UserTable
+from swerve.domain.ranks import NAMED, Ranks
 
 STORED = (
-    "5357500103000000020000000068e5cf8b010000e803000101010100010200000002000000010000"
+    "5357500203000000020000000068e5cf8b010000e803000101010100010200000002000000010000"
     "000300000002000000000000000500000000000000010000000200000000000000000000004d0000"
     "000000000008000000000000000900000000000000000000000000000000000000000020400000c0"
-    "7f0b000000000000000c000000000000000d00000000000000780163646264b061e4626564004120"
-    "070004260057"
+    "7f0b000000000000000c000000000000000d0000000000000028b52ffd2411890000010201003c01"
+    "0a0501000100010002010009055619"
 )
 U64 = st.integers(0, 2**64 - 1)
 ROW = st.tuples(
@@ -118,9 +120,43 @@ def test_damage_is_told_never_crashed_on(data: st.DataObject) -> None:
         assert read == 50
 
 
+@given(st.lists(ROW, min_size=1, max_size=20, unique_by=lambda row: (row[0], row[1])))
+def test_names_by_rank_give_the_same_bytes_however_many_there_are(rows: list[tuple]) -> None:
+    # GIVEN events whose names are places among those of a larger file
+    events, users = events_of(rows), table_of(6)
+    others = np.array([3, 2**63, 2**64 - 5], np.uint64)
+    ranks = Ranks.of({name: np.append(getattr(events, name), others) for name in NAMED})
+    places = {name: ranks.of_code[name][: len(events)] for name in NAMED}
+    ranked = replace(events, **places)
+    # THEN
+    assert_same(ranks.spelled(ranked), events)
+    assert pack(ranked, users, ranks.keys) == pack(events, users)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("swerve.domain.packing._MANY_NAMES", 0)
+        assert pack(ranked, users, ranks.keys) == pack(events, users)
+
+
 def test_a_user_missing_from_the_table_is_refused() -> None:
     with pytest.raises(ValueError, match="lacks users"):
         pack(random_events(10, seed=3), table_of(1))
+
+
+def test_the_same_events_give_the_same_bytes_every_time() -> None:
+    # GIVEN columns of all widths, some that compress and some that do not
+    plain, skewed = random_events(9_000, seed=4), random_events(9_000, seed=5)
+    skewed.behaviour[1:] = 1
+    skewed.time_ms[:] = np.arange(9_000) // 3 * 1000
+    users = table_of(3)
+    few = random_events(9, seed=6)
+
+    def packed() -> list[list[bytes]]:
+        return [pack(events, users) for events in (plain, skewed, few)]
+
+    first = packed()
+    # THEN a retry writes them again, whatever was packed before, and in whichever thread
+    with ThreadPoolExecutor(4) as threads:
+        again = threads.map(lambda _: packed(), range(200))
+        assert all(segments == first for segments in again)
 
 
 def test_stored_partials_stay_readable() -> None:

@@ -43,6 +43,16 @@ def test_a_wall_clock_is_read_as_the_standard_library_reads_it(moment: datetime,
     assert ms[0] == moment.replace(tzinfo=UTC).timestamp() * 1000
 
 
+@given(st.lists(st.sampled_from([*EDGES, "2026-11-24T10:00:07", "2026-11-24 10:00:59"])))
+def test_rows_of_one_minute_are_read_as_others_are(texts: list[str]) -> None:
+    # GIVEN each text on its own, and the same texts many times, one after the other
+    alone = [wall_clock(texts_of([text])) for text in texts]
+    ms, good = wall_clock(texts_of([text for text in texts for _ in range(10)]))
+    # THEN
+    assert good.tolist() == [bool(fits[0]) for _, fits in alone for _ in range(10)]
+    assert ms[good].tolist() == [int(of[0]) for of, fits in alone if fits[0] for _ in range(10)]
+
+
 def test_days_and_hours_that_do_not_exist_are_not_read() -> None:
     good = wall_clock(texts_of(EDGES))[1]
     assert [text for text, fits in zip(EDGES, good, strict=True) if fits] == EDGES[1:3]

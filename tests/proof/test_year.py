@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import zlib
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,16 +11,14 @@ from swerve.domain.packing import events_in
 
 from tests.flow.test_flow import unleased
 from tests.proof.conftest import NAMED
+from tests.streams import unpacked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.proof.conftest import Left, Year
 
 pytestmark = pytest.mark.proof
 
 ROWS = 1_469_307
-STREAMS = {b"\x78\x01": 15, b"\x78\x5e": 15, b"\x78\x9c": 15, b"\x78\xda": 15, b"\x1f\x8b": 31}
 
 
 def test_the_ledger_balances(year: Year) -> None:
@@ -95,14 +91,3 @@ def test_no_household_is_named_anywhere(year: Year) -> None:
 
 def named(body: bytes) -> bool:
     return any(re.search(NAMED, part) for part in unpacked(body))
-
-
-def unpacked(body: bytes) -> Iterator[bytes]:
-    """The bytes as they are, and every compressed stream inside them."""
-    yield body
-    for magic, bits in STREAMS.items():
-        at = body.find(magic)
-        while at >= 0:
-            with suppress(zlib.error):  # these two bytes may begin no stream
-                yield zlib.decompressobj(bits).decompress(body[at:])
-            at = body.find(magic, at + 1)

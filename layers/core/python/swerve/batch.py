@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swerve.domain.arrange import Arranged, People, arranged
+from swerve.domain.arrange import People, Visits, arranged
 from swerve.domain.dedup import deduplicate, over_cap
 from swerve.domain.file import FileToRead, Refused
 from swerve.domain.kept import Kept
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from swerve.domain.event import Events
     from swerve.domain.file import Shape
     from swerve.domain.pseudonym import Keyring
+    from swerve.domain.ranks import Ranks
     from swerve.domain.recognise import Recognised
     from swerve.ports import Files
     from swerve.settings import Settings
@@ -211,15 +212,15 @@ class Batch:
     def partials(self, batch_id: str) -> Iterator[PartialItem]:
         """Yield the segments of every (shard, window), the same ones for the same rows."""
         settings = self._settings
-        people = self._normaliser.people(settings.shard_count)
+        people, ranks = self._normaliser.people(settings.shard_count), self._normaliser.ranks()
         oldest_ms = self.watermark_ms - self._reach_ms()
         segments: Counter[tuple[int, int]] = Counter()
         for chunks in self._store.groups(settings.shard_count):
-            events, group = self._cleaned(chunks, people, oldest_ms)
+            events, visits = self._cleaned(chunks, people, ranks, oldest_ms)
             self._task.checkpoint()
-            for shard, window, rows in group.parts():
+            for shard, window, rows in visits.parts():
                 part = events.take(rows)
-                for data in pack(part, people.of_shard(shard)):
+                for data in pack(part, people.of_shard(shard), ranks.keys):
                     number = segments[shard, window]
                     segments[shard, window] += 1
                     yield PartialItem(shard, window, batch_id, number, data, events_in(data))
@@ -244,26 +245,28 @@ class Batch:
         self.last_ms = max(self.last_ms, last)
 
     def _cleaned(
-        self, chunks: Iterable[Kept], people: People, oldest_ms: int
-    ) -> tuple[Events, Arranged]:
-        """Events of some users in the order of packing, and what groups them."""
-        group = arranged(self._bounded(chunks, people), people, self._settings.windows)
-        events, own = deduplicate(
-            self._normaliser.events(group.kept),
-            group.kept.by_content,
+        self, chunks: Iterable[Kept], people: People, ranks: Ranks, oldest_ms: int
+    ) -> tuple[Events, Visits]:
+        """Events of some users in the order of packing, with ranks for names, and their visits."""
+        kept, visits = arranged(self._bounded(chunks, people), people, self._settings.windows)
+        events = self._normaliser.events(kept, ranks)
+        own = deduplicate(
+            events,
+            kept.by_content,
             ordinal=self._source.dedup is not DedupRule.CONTENT,
+            spelled=ranks.spelled,
         )
         self.duplicates += len(own) - int(own.sum())
         late = own & (events.time_ms < oldest_ms)
         self.rejected.count(RowReason.BEHIND_HORIZON, int(late.sum()))
         own &= ~late
         if not own.all():
-            events, group = events.take(own), group.take(own)
-        beyond = over_cap(events.key, group.visit, self._settings.rate_cap)
+            events, visits = events.take(own), visits.take(own)
+        beyond = over_cap(events.key, visits.of_row, self._settings.rate_cap)
         if beyond is not None:
             self._over_cap(int(beyond.sum()), np.unique(events.user[beyond]).size)
-            events, group = events.take(~beyond), group.take(~beyond)
-        return events, group
+            events, visits = events.take(~beyond), visits.take(~beyond)
+        return events, visits
 
     def _bounded(self, chunks: Iterable[Kept], people: People) -> Kept:
         """All rows, thinned on the way where they are too many for memory."""
@@ -289,17 +292,18 @@ class Batch:
         What stays of several parts is the same as what stays of the whole: of each user and
         window the smallest keys up to the cap, with all that are equal in content.
         """
-        group = arranged(kept, people, self._settings.windows)
-        rows = group.kept
+        rows, visits = arranged(kept, people, self._settings.windows)
+        visit = visits.of_row
         same = (rows.key[1:] == rows.key[:-1]) & (rows.time_ms[1:] == rows.time_ms[:-1])
-        same &= (group.visit[1:] == group.visit[:-1]) & ~rows.by_content[1:]
-        once = group.take(np.append(True, ~same))
-        self.duplicates += len(kept) - len(once.kept)
-        beyond = over_cap(once.kept.key, once.visit, self._settings.rate_cap)
+        same &= (visit[1:] == visit[:-1]) & ~rows.by_content[1:]
+        first = np.append(True, ~same)
+        once = rows.take(first)
+        self.duplicates += len(kept) - len(once)
+        beyond = over_cap(once.key, visit[first], self._settings.rate_cap)
         if beyond is None:
-            return once.kept
+            return once
         self._over_cap(int(beyond.sum()), 0)
-        return once.kept.take(~beyond)
+        return once.take(~beyond)
 
     def _over_cap(self, rows: int, users: int) -> None:
         self.rejected.count(RowReason.OVER_RATE_CAP, rows)

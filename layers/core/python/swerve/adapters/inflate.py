@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-import zstandard
 from isal import isal_zlib
 
+from swerve.domain.codec import zstd
 from swerve.domain.file import Refused
 
 if TYPE_CHECKING:
@@ -90,10 +90,10 @@ def _unzstd(file: BinaryIO) -> Iterator[bytes]:
         raise _damaged("zstd", "it ends too early")
     file.seek(0)
     try:
-        reader = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
-        while chunk := reader.read(CHUNK_BYTES):
-            yield chunk
-    except zstandard.ZstdError as wrong:
+        with zstd.ZstdFile(file) as reader:
+            while chunk := reader.read(CHUNK_BYTES):
+                yield chunk
+    except (zstd.ZstdError, EOFError) as wrong:
         raise _damaged("zstd", str(wrong)) from wrong
 
 

@@ -81,9 +81,8 @@ def read_canonical(paths: Sequence[Path], zone: str = "UTC") -> LocalEvents:
     rows = sum(count for _, count in parts)
     events = Events.concatenate([part for part, _ in parts])
     if len(paths) > 1:
-        events, own = deduplicate(
-            events.canonical(), np.zeros(len(events), np.bool_), ordinal=False
-        )
+        events = events.canonical()
+        own = deduplicate(events, np.zeros(len(events), np.bool_), ordinal=False)
         events = events.take(own)
     duplicates = rows - len(events)
     return LocalEvents(events, users, names, rows + rejected.total(), duplicates, dict(rejected))
@@ -126,5 +125,6 @@ def _events(
     names.update(normaliser.all_names())
     kept = by_user(Kept.concatenate(parts), normaliser.people())
     ordinal = found.source.dedup is not DedupRule.CONTENT
-    events, own = deduplicate(normaliser.events(kept), kept.by_content, ordinal=ordinal)
+    events = normaliser.events(kept)
+    own = deduplicate(events, kept.by_content, ordinal=ordinal)
     return events if own.all() else events.take(own), len(kept)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swerve.domain.fields import PADDING, marks_of, row_bounds
+from swerve.domain.fields import PADDING, are_newlines, marks_of, row_bounds
 from swerve.domain.file import MAX_RECORD_BYTES
 from swerve.domain.manifest import RowReason
 
@@ -159,7 +159,16 @@ class _Cutter:
             data = data[:end] + _AFTER
         if self.overlong:
             data = b"!" + data
-        data, marks, last = self._marks(data)
+        if b"\r" in data:
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b" ")
+        marks, newlines = self._marks(data)
+        even = self._even(data, marks, newlines)
+        return (even, rest) if even else self._uneven(data, marks, rest, final=final)
+
+    def _uneven(
+        self, data: bytes, marks: NDArray[np.int32], rest: bytes, *, final: bool
+    ) -> tuple[Piece, bytes]:
+        data, marks, last = self._without_blank_lines(data, marks)
         ends = marks[last]
         starts = np.append(marks[:1] + 1, ends[:-1] + 1)
         reasons = self._reasons(data, starts, ends)
@@ -200,34 +209,58 @@ class _Cutter:
         plain = good & heads & ~quoted & (np.diff(last, prepend=0) == self.columns)
         others = good & ~plain
         if others.any():
-            self._others.append(
-                (_lines(data, others, joined, starts, ends), numbers[others & heads])
-            )
-            self.others_bytes += len(self._others[-1][0]) - PADDING
-        return Piece(data, numbers[plain], bad, self._bounds(marks, last, plain)), rest
+            self._leave(_lines(data, others, joined, starts, ends), numbers[others & heads])
+        bounds = marks.take(last[plain] + np.arange(-self.columns, 1)[:, None])
+        return Piece(data, numbers[plain], bad, bounds), rest
 
-    def _bounds(
-        self, marks: NDArray[np.int32], last: NDArray[np.intp], plain: NDArray[np.bool_]
-    ) -> NDArray[np.int32]:
-        """Where the fields of the plain lines end."""
-        if np.array_equal(last, self.columns * np.arange(1, last.size + 1)):
-            bounds = row_bounds(marks, self.columns)
-            return bounds if plain.all() else bounds.take(np.flatnonzero(plain), axis=1)
-        return marks.take(last[plain] + np.arange(-self.columns, 1)[:, None])
+    def _marks(self, data: bytes) -> tuple[NDArray[np.int32], int]:
+        """Ends of fields after a -1, and how many of them are ends of lines."""
+        return marks_of(data, ord(self.delimiter) if self.delimiter else _NEWLINE)
 
-    def _marks(self, data: bytes) -> tuple[bytes, NDArray[np.int32], NDArray[np.intp]]:
-        """Text with plain line ends; ends of fields after a -1; where among them lines end."""
-        if b"\r" in data:
-            data = data.replace(b"\r\n", b"\n").replace(b"\r", b" ")
-        marks, last = self._found_marks(data)
+    def _even(self, data: bytes, marks: NDArray[np.int32], newlines: int) -> Piece | None:
+        """Cut lines without a fault, all of as many fields, as those of most pieces are."""
+        columns = self.columns
+        if columns < 2 or self.skip or self.overlong or marks.size - 1 != columns * newlines:
+            return None
+        bounds = row_bounds(marks, columns)
+        ends = bounds[-1]
+        lines, quotes = np.unique(np.searchsorted(ends, _places(data, _QUOTE)), return_counts=True)
+        if (
+            not are_newlines(data, ends).all()
+            or (quotes & 1).any()  # one of them may continue the line before it
+            or (ends - bounds[0]).max() > MAX_RECORD_BYTES
+            or b"\0" in data
+            or not _is_utf8(data)
+        ):
+            return None
+        numbers = np.arange(self.seen + 1, self.seen + 1 + newlines)
+        self.seen += newlines
+        if not lines.size:
+            return Piece(data, numbers, {}, bounds)
+        quoted = np.zeros(newlines, np.bool_)
+        quoted[lines] = True
+        self._leave(
+            _lines(data, quoted, np.zeros_like(quoted), bounds[0] + 1, ends), numbers[lines]
+        )
+        plain = np.flatnonzero(~quoted)
+        return Piece(data, numbers.take(plain), {}, bounds.take(plain, axis=1))
+
+    def _leave(self, data: bytes, numbers: NDArray[np.int64]) -> None:
+        """Keep records that are not plain for `others`."""
+        self._others.append((data, numbers))
+        self.others_bytes += len(data) - PADDING
+
+    def _without_blank_lines(
+        self, data: bytes, marks: NDArray[np.int32]
+    ) -> tuple[bytes, NDArray[np.int32], NDArray[np.intp]]:
+        """Text, its marks, and which of them are newlines."""
+        last = 1 + np.flatnonzero(are_newlines(data, marks[1:]))
         if (np.diff(marks[last]) == 1).any():
             while b"\n\n" in data:  # within quotes a name loses nothing: spaces are folded anyway
                 data = data.replace(b"\n\n", b"\n")
-            marks, last = self._found_marks(data)
+            marks, _ = self._marks(data)
+            last = 1 + np.flatnonzero(are_newlines(data, marks[1:]))
         return data, marks, last
-
-    def _found_marks(self, data: bytes) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
-        return marks_of(data, ord(self.delimiter) if self.delimiter else _NEWLINE)
 
     def _reasons(
         self, data: bytes, starts: NDArray[np.int32], ends: NDArray[np.int32]
@@ -237,7 +270,7 @@ class _Cutter:
         if b"\0" in data:
             nul = np.flatnonzero(np.frombuffer(data, np.uint8) == 0)
             reasons[np.unique(np.searchsorted(ends, nul))] = _BAD_ENCODING
-        if not data.isascii() and not _is_utf8(data):
+        if not _is_utf8(data):
             bounds = zip(starts.tolist(), ends.tolist(), strict=True)
             reasons[[not _is_utf8(data[first:last]) for first, last in bounds]] = _BAD_ENCODING
         reasons[lengths > MAX_RECORD_BYTES] = _TOO_LONG
@@ -305,6 +338,8 @@ _REASONS = {
 
 
 def _is_utf8(data: bytes) -> bool:
+    if data.isascii():
+        return True
     try:
         data.decode()
     except UnicodeDecodeError:

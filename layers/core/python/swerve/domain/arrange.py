@@ -43,27 +43,29 @@ class People:
         self.row = np.empty(order.size, np.uint32)
         self.row[order] = np.maximum(np.cumsum(later) - 1, 0)
         shard = shard_of(table.routing, shard_count)
-        self._by_shard = np.argsort(shard, kind="stable")
+        by_shard = np.argsort(shard, kind="stable")
+        self._by_shard = table.take(by_shard)
         sizes = np.bincount(shard, minlength=shard_count)
         self._ends = np.cumsum(sizes)
         place = np.empty(len(table), np.uint64)
-        place[self._by_shard] = np.arange(len(table)) - np.repeat(self._ends - sizes, sizes)
+        before = np.repeat(self._ends - sizes, sizes)
+        place[by_shard] = (np.arange(len(table)) - before).view(np.uint64)
         place |= shard.astype(np.uint64) << _RANK_BITS
         self.place = place[self.row] if len(table) else np.zeros(order.size, np.uint64)
 
     def of_shard(self, shard: int) -> UserTable:
         """Return the users of one shard, ascending."""
         first = int(self._ends[shard - 1]) if shard else 0
-        return self.table.take(self._by_shard[first : int(self._ends[shard])])
+        return self._by_shard.take(slice(first, int(self._ends[shard])))
 
 
 @dataclass(frozen=True, slots=True)
-class Arranged:
-    """Rows by (shard, window, user, time, key).
+class Visits:
+    """Users in windows, a number for each row, where rows lie by (shard, window, user, time, key).
 
     Attributes
     ----------
-    visit : uint64[n]
+    of_row : uint64[n]
         Equal for rows of one user in one window, ascending.
     first : int
         The earliest window.
@@ -73,19 +75,18 @@ class Arranged:
         Length of a window.
     """
 
-    kept: Kept
-    visit: NDArray[np.uint64]
+    of_row: NDArray[np.uint64]
     first: int
     windows: int
     days: int
 
-    def take(self, rows: NDArray[np.bool_]) -> Arranged:
-        """Return the chosen rows."""
-        return Arranged(self.kept.take(rows), self.visit[rows], self.first, self.windows, self.days)
+    def take(self, rows: NDArray[np.bool_]) -> Visits:
+        """Return those of the chosen rows."""
+        return Visits(self.of_row[rows], self.first, self.windows, self.days)
 
     def parts(self) -> list[tuple[int, int, slice]]:
         """Shard, window and rows of each run that is packed together."""
-        place = self.visit >> _RANK_BITS
+        place = self.of_row >> _RANK_BITS
         bounds = np.flatnonzero(np.append(True, place[1:] != place[:-1]))[: place.size]
         ends = np.append(bounds[1:], place.size)[: bounds.size]
         return [
@@ -96,10 +97,10 @@ class Arranged:
         ]
 
 
-def arranged(kept: Kept, people: People, spec: WindowSpec) -> Arranged:
-    """Bring rows into order."""
+def arranged(kept: Kept, people: People, spec: WindowSpec) -> tuple[Kept, Visits]:
+    """Bring rows into the order of their visits."""
     if not len(kept):
-        return Arranged(kept, np.empty(0, np.uint64), 0, 1, spec.days)
+        return kept, Visits(np.empty(0, np.uint64), 0, 1, spec.days)
     window = spec.window_of(kept.time_ms)
     first, last = int(window.min()), int(window.max())
     window -= first
@@ -116,7 +117,7 @@ def arranged(kept: Kept, people: People, spec: WindowSpec) -> Arranged:
     order = _order(visit, (kept.time_ms - starts[window]).astype(np.uint64))
     visit = visit[order]
     order = _by_key_where_tied(order, visit, kept)
-    return Arranged(kept.take(order), visit, first, windows, spec.days)
+    return kept.take(order), Visits(visit, first, windows, spec.days)
 
 
 def by_user(kept: Kept, people: People) -> Kept:
@@ -161,7 +162,7 @@ def _by_key_where_tied(
 ) -> NDArray[np.intp]:
     """Order the rows of one user and time by their keys."""
     time_ms = kept.time_ms[order]
-    rows, group = _runs((major[1:] == major[:-1]) & (time_ms[1:] == time_ms[:-1]))
+    rows, group = runs((major[1:] == major[:-1]) & (time_ms[1:] == time_ms[:-1]))
     if not rows.size:
         return order
     some = order[rows]
@@ -171,14 +172,20 @@ def _by_key_where_tied(
     high = key >> np.uint64(64 - width)
     found = _order(group, high)
     high, group = high[found], group[found]
-    again, _ = _runs((group[1:] == group[:-1]) & (high[1:] == high[:-1]))
+    again, _ = runs((group[1:] == group[:-1]) & (high[1:] == high[:-1]))
     found[again] = found[again][np.lexsort((key[found[again]], group[again]))]
     order[rows] = some[found]
     return order
 
 
-def _runs(tied: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.uint64]]:
-    """Rows that are tied with the one before or after, and the number of the run of each."""
+def runs(tied: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.uint64]]:
+    """Return rows that are tied with the one before or after, and the number of the run of each.
+
+    Parameters
+    ----------
+    tied : bool[n - 1]
+        The next row is tied with this one.
+    """
     inside = np.append(tied, False) | np.append(False, tied)
     rows = np.flatnonzero(inside)
     begins = ~np.append(False, tied)[rows]

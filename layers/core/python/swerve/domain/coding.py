@@ -44,14 +44,15 @@ def hashes(texts: Texts, secret: Secret) -> NDArray[np.uint64]:
         hashed[rows] = step
     hashed ^= hashed >> _HALF
     np.maximum(hashed, np.uint64(1), out=hashed)
-    hashed *= texts.size > 0
+    hashed[texts.size == 0] = 0
     return hashed
 
 
 class Coder:
     """Gives codes from 1 on to hashes, in the order in which they come; 0 is the code of 0.
 
-    Open addressing with linear probing, a whole column at a time.
+    Open addressing with linear probing, a whole column at a time. The key and the code of a
+    slot lie side by side: a large table is not in the cache, and so is read once for both.
     """
 
     def __init__(self) -> None:
@@ -60,29 +61,32 @@ class Coder:
 
     def _resize(self, bits: int) -> None:
         self._shift = np.uint64(64 - bits)
-        self._keys = np.zeros(1 << bits, np.uint64)
-        self._codes = np.zeros(1 << bits, np.uint32)
+        self._slots = np.zeros((1 << bits, 2), np.uint64)
+        self._keys, self._codes = self._slots.T
 
     def codes(self, hashed: NDArray[np.uint64]) -> tuple[NDArray[np.uint32], NDArray[np.intp]]:
         """Return the code of each hash, and the rows that hold a new one for the first time."""
-        slot, missed = self._look_up(hashed)
+        slot, codes, missed = self._look_up(hashed)
         if 2 * (self.known + missed.size) > self._keys.size:
             self._grow(self.known + missed.size)
-            slot, missed = self._look_up(hashed)  # others lie elsewhere now
+            slot, codes, missed = self._look_up(hashed)  # others lie elsewhere now
         fresh = missed
         if missed.size:
-            slot[missed] = self._settled(hashed[missed], slot[missed])
-            fresh = missed[self._name_new(slot[missed])]
-        codes = self._codes.take(slot)
+            found = self._settled(hashed[missed], slot[missed])
+            fresh = missed[self._name_new(found)]
+            codes[missed] = self._codes[found]
         if self._keys[0]:  # where 0 is looked up
             codes[hashed == 0] = 0
         return codes, fresh
 
-    def _look_up(self, hashed: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
-        """First slot of each hash, and the rows that are not found there."""
+    def _look_up(
+        self, hashed: NDArray[np.uint64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.intp]]:
+        """First slot of each hash, the code there, and the rows that are not found there."""
         slot = (hashed >> self._shift).view(np.int64)
-        missed = np.flatnonzero(self._keys.take(slot) != hashed)
-        return slot, missed[hashed[missed] != 0]
+        keys, codes = self._slots.take(slot, axis=0).T
+        missed = np.flatnonzero(keys != hashed)
+        return slot, codes.astype(np.uint32), missed[hashed[missed] != 0]
 
     def _settled(self, hashed: NDArray[np.uint64], slot: NDArray[np.int64]) -> NDArray[np.int64]:
         """Slots of hashes, after those that are not there have been put in."""
@@ -109,7 +113,7 @@ class Coder:
 
     def _grow(self, room: int) -> None:
         used = np.flatnonzero(self._keys)
-        keys, codes = self._keys[used], self._codes[used]
+        keys, codes = self._slots[used].T
         self._resize((4 * room).bit_length())
         slot = self._settled(keys, (keys >> self._shift).astype(np.int64))
         self._codes[slot] = codes

@@ -2,37 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swerve.domain.event import COLUMN_TYPES, Events, content_hash, ordinal_key, with_key
+from swerve.domain.arrange import runs
+from swerve.domain.event import COLUMN_TYPES, Events, content_hash, ordinal_key
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 
 def deduplicate(
-    events: Events, by_content: NDArray[np.bool_], *, ordinal: bool
-) -> tuple[Events, NDArray[np.bool_]]:
+    events: Events,
+    by_content: NDArray[np.bool_],
+    *,
+    ordinal: bool,
+    spelled: Callable[[Events], Events] = lambda events: events,
+) -> NDArray[np.bool_]:
     """Tell which rows are events of their own.
 
     Parameters
     ----------
     events : Events
-        All rows of some users; those of one user and time stand together, ordered by key.
+        All rows of some users; those of one user and time stand together, ordered by key. They
+        change in place: the k-th of equal rows gets a key of its own, and all are ordered anew.
     by_content : bool[n]
         The key is a hash of the content.
     ordinal : bool
         Rows without identity are events of their own, the k-th of equal rows being the same one
         in every file; else equal rows are one event.
+    spelled : callable
+        Gives events the keys of their names, where they have something else in their place.
 
     Returns
     -------
-    Events
-        The same rows, with the keys of the k-th of equal rows changed, in the same kind of order.
-    kept : bool[n]
+    bool[n]
         Of rows with one identity and different content, the one whose content has the smallest
         hash is kept, whatever their order was.
     """
@@ -42,16 +49,14 @@ def deduplicate(
         first = np.flatnonzero(~repeats)
         rows = np.flatnonzero(numbered)
         ordinal_of = rows - first[np.searchsorted(first, rows) - 1]
-        key = events.key.copy()
-        key[rows] = ordinal_key(key[rows], ordinal_of)
-        events = with_key(events, key)
-        events = _reordered(events, np.append(numbered[1:], False) | numbered)
+        events.key[rows] = ordinal_key(events.key[rows], ordinal_of)
+        _reorder(events, np.append(numbered[1:], False) | numbered)
         repeats = _repeats(events)
     kept = np.ones(len(events), np.bool_)
     if repeats.any() or not by_content.all():
         rows = _conflicting(events)
-        kept[rows[_losers(events.take(rows))]] = False
-    return events, kept
+        kept[rows[_losers(spelled(events.take(rows)))]] = False
+    return kept
 
 
 def over_cap(
@@ -79,21 +84,18 @@ def _repeats(events: Events) -> NDArray[np.bool_]:
     return np.append(np.zeros(min(1, len(events)), np.bool_), same)
 
 
-def _reordered(events: Events, changed: NDArray[np.bool_]) -> Events:
+def _reorder(events: Events, changed: NDArray[np.bool_]) -> None:
     """Order rows of one user and time by key again, after some keys have changed."""
     user, time_ms = events.user, events.time_ms
     tied = (user[1:] == user[:-1]) & (time_ms[1:] == time_ms[:-1])
-    run = np.append(0, np.cumsum(~tied))[: len(events)]
-    touched = np.zeros(int(run[-1]) + 1, np.bool_)
-    touched[run[changed]] = True
-    rows = np.flatnonzero(touched[run])
-    some = events.take(rows[np.lexsort((events.key[rows], run[rows]))])
-    columns = {}
+    rows, run = runs(tied)
+    touched = np.zeros(rows.size + 1, np.bool_)
+    touched[run[changed[rows]]] = True
+    moved = touched[run]
+    rows, run = rows[moved], run[moved]
+    some = events.take(rows[np.lexsort((events.key[rows], run))])
     for name in COLUMN_TYPES.keys() - {"user", "time_ms"}:  # which are the same in a run
-        # Few rows move: to copy all is quicker than to take all anew.
-        columns[name] = getattr(events, name).copy()
-        columns[name][rows] = getattr(some, name)
-    return replace(events, **columns)
+        getattr(events, name)[rows] = getattr(some, name)
 
 
 def _conflicting(events: Events) -> NDArray[np.intp]:

@@ -154,17 +154,3 @@ def _mixed(hashed: NDArray[np.uint64]) -> NDArray[np.uint64]:
     mixed *= np.uint64(0x94D049BB133111EB)
     mixed ^= mixed >> np.uint64(31)
     return mixed
-
-
-def with_key(events: Events, key: NDArray[np.uint64]) -> Events:
-    """Return the events with other keys."""
-    return Events(
-        events.user,
-        key,
-        events.time_ms,
-        events.behaviour,
-        events.category,
-        events.item,
-        events.campaign,
-        events.value,
-    )

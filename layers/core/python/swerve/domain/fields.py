@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -40,6 +40,12 @@ class Texts:
     data: bytes
     start: NDArray[np.int32]
     size: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, texts: Sequence[bytes]) -> Texts:
+        """Lay out texts one after the other."""
+        size = np.fromiter(map(len, texts), np.int32, len(texts))
+        return cls(b"".join([*texts, bytes(PADDING)]), np.cumsum(size, dtype=np.int32) - size, size)
 
     def __len__(self) -> int:
         return int(self.start.size)
@@ -71,7 +77,7 @@ class Texts:
         runs = np.ndarray((size + 1,), f"V{WORD * count}", self.data, strides=(1,))
         at = np.minimum(self.start + WORD * place, size) if place else self.start
         words = runs[at].view("<u8").reshape(-1, count)
-        return [np.ascontiguousarray(words[:, word]) for word in range(count)]
+        return [words[:, word] for word in range(count)]
 
     def words(self) -> Iterator[tuple[NDArray[np.intp] | slice, NDArray[np.uint64]]]:
         """Yield (rows, word) for the first, second ... word of the rows that have one.
@@ -239,22 +245,23 @@ def row_bounds(marks: NDArray[np.int32], columns: int) -> NDArray[np.int32]:
     return bounds
 
 
-def marks_of(data: bytes, delimiter: int) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
-    """Return -1 and the places of all delimiters and newlines; which of them are newlines."""
+def marks_of(data: bytes, delimiter: int) -> tuple[NDArray[np.int32], int]:
+    """Return -1 and the places of all delimiters and newlines; how many are newlines."""
     text = np.frombuffer(data, np.uint8)
     marks = [np.array([-1], np.int32)]
-    ends = [np.empty(0, np.intp)]
-    seen = 1
+    newlines = 0
     for first in range(0, text.size, _BLOCK_BYTES):
         block = text[first : first + _BLOCK_BYTES]
         newline = block == _NEWLINE
-        marked = block == delimiter
-        marked |= newline
-        places = np.flatnonzero(marked)
-        ends.append(np.flatnonzero(newline.take(places)) + seen)
-        seen += places.size
-        marks.append((places + first).astype(np.int32))
-    return np.concatenate(marks), np.concatenate(ends)
+        newlines += int(np.count_nonzero(newline))
+        newline |= block == delimiter
+        marks.append((np.flatnonzero(newline) + first).astype(np.int32))
+    return np.concatenate(marks), newlines
+
+
+def are_newlines(data: bytes, marks: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Tell which places hold a newline."""
+    return np.asarray(np.frombuffer(data, np.uint8).take(marks) == _NEWLINE)
 
 
 def _within(

@@ -55,6 +55,8 @@ class Kept:
     @classmethod
     def concatenate(cls, parts: Sequence[Kept]) -> Kept:
         """All rows in their order."""
+        if len(parts) == 1:
+            return parts[0]
         return cls(
             **{
                 name: np.concatenate([np.empty(0, kind), *(getattr(part, name) for part in parts)])

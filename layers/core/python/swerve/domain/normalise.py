@@ -17,6 +17,7 @@ from swerve.domain.kept import Kept
 from swerve.domain.manifest import DedupRule, RowReason
 from swerve.domain.names import name_keys, normalise
 from swerve.domain.pseudonym import UserTable, subject_of
+from swerve.domain.ranks import NAMED, Ranks
 from swerve.domain.rows import NO_TIME, SAMPLES, BadRow, Parsed, Rejected, Rows
 from swerve.domain.source import Role, Source
 
@@ -133,8 +134,9 @@ class Normaliser:
         self._user_keys = _Growing(0, np.uint64)
         self._routing = _Growing(0, np.uint32)
         self._user_reason = _Growing(_NO_USER, np.uint8)
+        self._all_usable = True  # but code 0
         self._tables: list[UserTable] = []
-        self._names = {role: _Names() for role in (Role.ITEM, Role.CATEGORY, Role.CAMPAIGN)}
+        self._names = {Role(name): _Names() for name in NAMED}
         self._shown: Counter[RowReason] = Counter()
         self.without_id = 0
 
@@ -151,30 +153,28 @@ class Normaliser:
         """Return the routing hash of each row's user."""
         return self._routing.column.take(kept.user)
 
-    def events(self, kept: Kept) -> Events:
-        """Return rows with pseudonyms and keys for their codes."""
-        category, item, campaign = self._names_of(kept)
+    def ranks(self) -> Ranks:
+        """Rank all names seen so far."""
+        return Ranks.of({role.value: names.keys for role, names in self._names.items()})
+
+    def events(self, kept: Kept, ranks: Ranks | None = None) -> Events:
+        """Return rows with pseudonyms for their codes, and keys of names, or ranks of keys."""
         return Events(
             user=self._user_keys.column.take(kept.user),
             key=kept.key,
             time_ms=kept.time_ms,
             behaviour=kept.behaviour,
-            category=category,
-            item=item,
-            campaign=campaign,
             value=kept.value,
+            **(ranks.of_rows(kept) if ranks else self._keys_of(kept)),
         )
 
-    def _names_of(
-        self, kept: Kept
-    ) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]]:
-        """Keys of category, item and campaign of each row."""
+    def _keys_of(self, kept: Kept) -> dict[str, NDArray[np.uint64]]:
+        """Keys of the names of each row."""
         # numpy takes by codes of 32 bits twice as fast as it indexes by them.
-        return (
-            self._names[Role.CATEGORY].keys.take(kept.category),
-            self._names[Role.ITEM].keys.take(kept.item),
-            self._names[Role.CAMPAIGN].keys.take(kept.campaign),
-        )
+        return {
+            role.value: names.keys.take(getattr(kept, role.value))
+            for role, names in self._names.items()
+        }
 
     def names(self) -> dict[int, str]:
         """Names for the vocabulary: categories and campaigns packed, and items packed often."""
@@ -221,8 +221,9 @@ class Normaliser:
             by_content=by_content,
         )
         if by_content.any():
-            keys = self._names_of(kept)
-            hashed = content_hash_of(time_ms, kept.behaviour, keys, kept.value)
+            keys = self._keys_of(kept)
+            named = (keys["category"], keys["item"], keys["campaign"])
+            hashed = content_hash_of(time_ms, kept.behaviour, named, kept.value)
             key = hashed if by_content.all() else np.where(by_content, hashed, kept.key)
             kept = replace(kept, key=key)
         return kept, rejected
@@ -245,12 +246,19 @@ class Normaliser:
         table = self._keyring.pseudonyms(ids)
         sizes = np.fromiter(map(len, ids), np.int64, len(ids))
         usable = (sizes > 0) & (sizes <= MAX_USER_LENGTH)
+        self._all_usable &= bool(usable.all())
         self._user_keys.extend(np.where(usable, table.users, 0))
         self._routing.extend(table.routing)
         self._user_reason.extend(
             np.where(sizes > MAX_USER_LENGTH, _TOO_LONG, np.where(sizes > 0, 0, _NO_USER))
         )
         self._tables.append(table.take(usable))
+
+    def _user_reasons(self, user: NDArray[np.uint32]) -> NDArray[np.uint8]:
+        """Reason against each row's user, 0 for none."""
+        if self._all_usable:  # their table is large, and not in the cache
+            return np.where(user == 0, np.uint8(_NO_USER), np.uint8(0))
+        return self._user_reason.column.take(user)
 
     def _utc(self, rows: Rows) -> NDArray[np.int64]:
         if not rows.naive.any():
@@ -263,7 +271,7 @@ class Normaliser:
     def _refuse(self, rows: Rows, time_ms: NDArray[np.int64]) -> NDArray[np.uint8]:
         """1 + place in `_REASONS` of the first reason against each row, 0 for none."""
         no_time = time_ms == NO_TIME
-        user_reason = self._user_reason.column.take(rows.user)
+        user_reason = self._user_reasons(rows.user)
         unknown = self._behaviours.take(rows.event) == _UNKNOWN
         bad_number = np.isinf(rows.value)
         future, behind = time_ms > self._latest_ms, time_ms < self._earliest_ms
@@ -282,8 +290,9 @@ class Normaliser:
             bad_number,
         )
         reasons = np.zeros(len(rows), np.uint8)
+        bad = np.flatnonzero(~good)  # few
         for place in reversed(range(len(tests))):
-            reasons[tests[place]] = place + 1
+            reasons[bad[tests[place][bad]]] = place + 1
         return reasons
 
     def _reject(

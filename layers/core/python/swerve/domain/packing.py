@@ -1,40 +1,45 @@
 """The bytes of a partial: columnar, dictionary-coded, the same for the same events.
 
 Layout (little endian): header; then plain what does not compress (pseudonyms, routing hashes,
-previous pseudonyms, dictionaries, event keys); then one zlib stream with what does (rows per user,
+previous pseudonyms, dictionaries, event keys); then one zstd frame with what does (rows per user,
 times, behaviours, dictionary codes), multi-byte columns as byte planes.
 """
 
 from __future__ import annotations
 
 import struct
-import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from swerve.domain.event import Events
+from swerve.domain.planes import planes_of, squeezed, stretched
 from swerve.domain.pseudonym import UserTable
+from swerve.domain.ranks import NAMED, Ranks
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
 __all__ = ["SEGMENT_BYTES", "UserTable", "events_in", "pack", "unpack"]
 
 SEGMENT_BYTES = 350_000  # a DynamoDB item holds 400 KB with its keys (AWS quota)
 _SEGMENT_EVENTS = 14_000  # about 24 bytes an event: the first guess rarely has to be halved
+_MANY_NAMES = 1 << 18  # to mark those that occur takes longer than to sort
 _MAGIC = b"SWP"
-_VERSION = 1
-_LEVEL = 1
-_DEFLATE_MARGIN = 1000  # what does not compress grows by 5 bytes for each 16 KB, or 64
+_VERSION = 2
+_FRAME_MARGIN = 1000  # what does not compress grows by 3 bytes for each plane and 128 KB
 _HEADER = struct.Struct("<3sBIIqHB6B4I")
-_CODED = ("category", "item", "campaign", "value")
+_CODED = (*NAMED, "value")
 _NAN = np.array([np.nan], np.float32).view(np.uint32)[0]
 
 
-def pack(events: Events, users: UserTable) -> list[bytes]:
+def pack(
+    events: Events, users: UserTable, names: Mapping[str, NDArray[np.uint64]] | None = None
+) -> list[bytes]:
     """Pack events of one (shard, window) into segments of at most `SEGMENT_BYTES`.
 
     Parameters
@@ -43,18 +48,23 @@ def pack(events: Events, users: UserTable) -> list[bytes]:
         Any order.
     users : UserTable
         Ascending; must hold every user of `events`, may hold more.
+    names : mapping of str to uint64[n], optional
+        Ascending keys for category, item and campaign, which then are places among them.
 
     Returns
     -------
     list of bytes
         The same for every order of the same events; empty for no events.
     """
+    if names is None:
+        ranks = Ranks.of({name: getattr(events, name) for name in NAMED})
+        events, names = replace(events, **ranks.of_code), ranks.keys
     ordered = events if _is_canonical(events) else events.canonical()
     count = -(-len(ordered) // _SEGMENT_EVENTS)
     bounds = [len(ordered) * part // count for part in range(count + 1)] if count else []
     segments: list[bytes] = []
     for first, last in pairwise(bounds):
-        segments += _within_limit(ordered.take(slice(first, last)), users)
+        segments += _within_limit(ordered.take(slice(first, last)), users, names)
     return segments
 
 
@@ -67,7 +77,7 @@ def unpack(data: bytes) -> tuple[Events, UserTable]:
     """Read one segment; raise ValueError when it is not one, or is damaged."""
     try:
         return _read(data)
-    except (struct.error, zlib.error, IndexError, ValueError) as wrong:
+    except (struct.error, IndexError, ValueError) as wrong:
         raise ValueError(f"partial of {len(data)} bytes is damaged: {wrong}") from wrong
 
 
@@ -80,27 +90,16 @@ def _is_canonical(events: Events) -> bool:
     return bool(later.all())
 
 
-def _within_limit(events: Events, users: UserTable) -> list[bytes]:
-    """Cut by the size before compression, so that no build of zlib makes other segments."""
-    plain, planes = _segment(events, users)
-    if len(plain) + sum(map(len, planes)) <= SEGMENT_BYTES - _DEFLATE_MARGIN:
-        return [plain + _deflated(planes)]
+def _within_limit(
+    events: Events, users: UserTable, names: Mapping[str, NDArray[np.uint64]]
+) -> list[bytes]:
+    """Cut by the size before compression, so that no build of zstd makes other segments."""
+    plain, planes = _segment(events, users, names)
+    if len(plain) + sum(map(len, planes)) <= SEGMENT_BYTES - _FRAME_MARGIN:
+        return [plain + squeezed(planes)]
     half = len(events) // 2
-    return _within_limit(events.take(slice(0, half)), users) + _within_limit(
-        events.take(slice(half, None)), users
-    )
-
-
-def _deflated(planes: list[bytes]) -> bytes:
-    """Compress; runs and skewed bytes are all that planes have, so no longer matches are sought.
-
-    It takes two thirds of the time of level 1. Each plane is a block: with a code of its own for
-    its bytes it is an eighth smaller. ISA-L and zstandard are five times as fast again, but the one
-    gave other bytes once in 150 runs, and readers lack the other.
-    """
-    squeezed = zlib.compressobj(_LEVEL, zlib.DEFLATED, strategy=zlib.Z_RLE)
-    blocks = [squeezed.compress(plane) + squeezed.flush(zlib.Z_BLOCK) for plane in planes]
-    return b"".join([*blocks, squeezed.flush()])
+    halves = (events.take(slice(0, half)), events.take(slice(half, None)))
+    return [segment for part in halves for segment in _within_limit(part, users, names)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +111,9 @@ class _Codes:
     width: int
 
 
-def _segment(events: Events, users: UserTable) -> tuple[bytes, list[bytes]]:
+def _segment(
+    events: Events, users: UserTable, names: Mapping[str, NDArray[np.uint64]]
+) -> tuple[bytes, list[bytes]]:
     """What is stored as it is, and what is compressed."""
     starts = np.flatnonzero(np.append(True, events.user[1:] != events.user[:-1]))
     table = users.of(events.user[starts])
@@ -122,7 +123,8 @@ def _segment(events: Events, users: UserTable) -> tuple[bytes, list[bytes]]:
     seconds = offsets // 1000
     unit = 1000 if np.array_equal(seconds * 1000, offsets) else 1
     times, time_width = _narrow(seconds if unit > 1 else offsets)
-    columns = [_code(getattr(events, name)) for name in _CODED]
+    columns = [_code_names(getattr(events, name), names[name]) for name in NAMED]
+    columns.append(_code_values(events.value))
     renamed = bool(table.previous.any())
     header = _HEADER.pack(
         _MAGIC,
@@ -140,9 +142,9 @@ def _segment(events: Events, users: UserTable) -> tuple[bytes, list[bytes]]:
     plain: list[NDArray[Any]] = [table.users, table.routing]
     plain += [table.previous] if renamed else []
     plain += [*(column.dictionary for column in columns), events.key]
-    planes = [*_planes(counts), *_planes(times), events.behaviour.tobytes()]
+    planes = [*planes_of(counts), *planes_of(times), events.behaviour.tobytes()]
     for column in columns:
-        planes += _planes(column.codes)
+        planes += planes_of(column.codes)
     return b"".join([header, *(column.tobytes() for column in plain)]), planes
 
 
@@ -165,26 +167,24 @@ def _read(data: bytes) -> tuple[Events, UserTable]:
         plain("<u4" if n == "value" else "<u8", s) for n, s in zip(_CODED, sizes, strict=True)
     ]
     keys = plain("<u8", rows)
-    body = zlib.decompress(data[at:])
+    if not {1, 2, 4, 8}.issuperset(widths[:2]) or not {0, 1, 2, 4, 8}.issuperset(widths[2:]):
+        raise ValueError(f"its columns are {widths} bytes wide")
+    body = stretched(data[at:], widths[0] * people + (1 + sum(widths[1:])) * rows)
     cursor = 0
 
-    def squeezed(width: int, size: int) -> NDArray[Any]:
+    def column(width: int, size: int) -> NDArray[Any]:
         nonlocal cursor
-        if width not in {1, 2, 4, 8}:
-            raise ValueError(f"a column is {width} bytes wide")
         planes = np.frombuffer(body, np.uint8, width * size, cursor).reshape(width, size)
         cursor += planes.size
         return np.ascontiguousarray(planes.T).view(f"<u{width}").reshape(size)
 
-    counts = squeezed(widths[0], people)
-    times = squeezed(widths[1], rows)
-    behaviours = squeezed(1, rows)
+    counts = column(widths[0], people)
+    times = column(widths[1], rows)
+    behaviours = column(1, rows)
     columns = {
-        name: dictionary[squeezed(width, rows)] if width else np.repeat(dictionary, rows)
+        name: dictionary[column(width, rows)] if width else np.repeat(dictionary, rows)
         for name, dictionary, width in zip(_CODED, dictionaries, widths[2:], strict=True)
     }
-    if cursor != len(body):
-        raise ValueError("its columns do not fill its body")
     events = Events(
         user=np.repeat(users, counts),
         key=keys,
@@ -200,51 +200,53 @@ def _read(data: bytes) -> tuple[Events, UserTable]:
     return events, UserTable(users, routing, previous)
 
 
+def _code_names(places: NDArray[np.uint64], names: NDArray[np.uint64]) -> _Codes:
+    """Code names that are given by their places: those that occur are marked, not sorted."""
+    if names.size == 1:
+        return _Codes(names, places[:0], 0)
+    if names.size > _MANY_NAMES:
+        coded = _code(places)
+        return _Codes(names[coded.dictionary.view(np.int64)], coded.codes, coded.width)
+    rows = places.view(np.int64)
+    occurs = np.zeros(names.size, np.bool_)
+    occurs[rows] = True
+    found = np.flatnonzero(occurs)
+    if found.size == 1:
+        return _Codes(names[found], places[:0], 0)
+    code = np.empty(names.size, np.min_scalar_type(found.size - 1))
+    code[found] = np.arange(found.size, dtype=code.dtype)
+    return _Codes(names[found], code.take(rows), code.itemsize)
+
+
+def _code_values(values: NDArray[np.float32]) -> _Codes:
+    """Code numbers by their bits, so that NaN is a value like others."""
+    nan = np.isnan(values)
+    bits = (values + np.float32(0)).view(np.uint32)
+    return _code(np.where(nan, _NAN, bits) if nan.any() else bits)
+
+
 def _code(column: NDArray[Any]) -> _Codes:
-    if column.dtype == np.float32:  # by bits, so that NaN is a value like others
-        nan = np.isnan(column)
-        column = (column + np.float32(0)).view(np.uint32)
-        if nan.any():
-            column = np.where(nan, _NAN, column)
-    if not (column != column[0]).any():
-        return _Codes(column[:1], column[:0], 0)
-    order = _order(column)
-    ordered = column[order]
-    first = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
-    dictionary = ordered[first]
-    codes = np.empty(column.size, np.min_scalar_type(first.size - 1))
-    places = np.arange(first.size, dtype=codes.dtype)
-    codes[order] = np.repeat(places, np.diff(first, append=column.size))
-    return _Codes(dictionary, codes, codes.itemsize)
-
-
-def _order(column: NDArray[Any]) -> NDArray[np.intp]:
-    """Order of the values; names are hashes, which their high bits tell apart.
+    """Sort numbers of less than 40 bits, and code them by their rank.
 
     numpy sorts numbers four times as fast as it finds their order, so the rows travel in the low
     bits.
     """
+    if not (column != column[0]).any():
+        return _Codes(column[:1], column[:0], 0)
     bits = np.uint64((column.size - 1).bit_length())
-    high = column.astype(np.uint64)
-    if column.dtype == np.uint64:
-        high >>= bits
-    packed = (high << bits) | np.arange(column.size, dtype=np.uint64)
-    packed.sort()
-    order = (packed & ((np.uint64(1) << bits) - np.uint64(1))).astype(np.intp)
-    packed >>= bits
-    ordered = column[order]
-    if ((packed[1:] == packed[:-1]) & (ordered[1:] != ordered[:-1])).any():
-        return np.argsort(column, kind="stable")
-    return order
+    ordered = column.astype(np.uint64) << bits
+    ordered |= np.arange(column.size, dtype=np.uint64)
+    ordered.sort()
+    order = (ordered & ((np.uint64(1) << bits) - np.uint64(1))).view(np.int64)
+    ordered >>= bits
+    new = ordered[1:] != ordered[:-1]
+    dictionary = ordered[np.append(True, new)].astype(column.dtype)
+    codes = np.empty(column.size, np.min_scalar_type(dictionary.size - 1))
+    codes[order] = np.append(False, new).cumsum(dtype=codes.dtype)
+    return _Codes(dictionary, codes, codes.itemsize)
 
 
 def _narrow(values: NDArray[Any]) -> tuple[NDArray[Any], int]:
     """Return the values in the narrowest unsigned type that holds them, and its width in bytes."""
     kind = np.min_scalar_type(int(values.max()))
     return values.astype(kind), kind.itemsize
-
-
-def _planes(values: NDArray[Any]) -> list[bytes]:
-    """Bytes of equal significance together: they compress better."""
-    width = values.itemsize if values.size else 0
-    return [plane.tobytes() for plane in values.view(np.uint8).reshape(values.size, width).T]

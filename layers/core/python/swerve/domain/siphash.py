@@ -1,8 +1,9 @@
-"""Identities of events: SipHash-1-3 over the parts of an event id, many rows at a time.
+"""SipHash-1-3 over texts, many rows at a time: identities of events, and the routing of users.
 
 Event ids are made by browsers and tills; whoever can choose them must not be able to make two
-events look like one. SipHash (Aumasson and Bernstein 2012) is made for that: without the key no
-collision can be found. It is computed a column at a time, one step over all rows.
+events look like one, nor to crowd one shard. SipHash (Aumasson and Bernstein 2012) is made for
+that: without the key no collision can be found. It is computed a column at a time, one step over
+all rows.
 """
 
 from __future__ import annotations
@@ -27,20 +28,26 @@ _BLOCK_ROWS = 1 << 14  # the state and its temporaries stay in the cache
 
 
 def identities(parts: Sequence[Texts], salt: str) -> NDArray[np.uint64]:
-    """Hash the parts of each row, 0 where one of them is empty.
+    """Hash the parts of each row, 0 where one of them is empty."""
+    complete = np.logical_and.reduce([part.size > 0 for part in parts])
+    if not complete.any():
+        return np.zeros(complete.size, np.uint64)
+    key = blake2b(salt.encode(), digest_size=16, person=b"swerve-identity").digest()
+    found = siphash(parts, key)
+    return np.where(complete, np.maximum(found, np.uint64(1)), np.uint64(0))
+
+
+def siphash(parts: Sequence[Texts], key: bytes) -> NDArray[np.uint64]:
+    """Hash the parts of each row with a key of 16 bytes.
 
     Every part is preceded by its size, so that no two rows of parts are spelled alike.
     """
-    found = np.zeros(len(parts[0]), np.uint64)
-    complete = np.logical_and.reduce([part.size > 0 for part in parts])
-    if not complete.any():
-        return found
-    key = blake2b(salt.encode(), digest_size=16, person=b"swerve-identity").digest()
+    found = np.empty(len(parts[0]), np.uint64)
     keys = np.frombuffer(key, "<u8").astype(np.uint64)
     for first in range(0, found.size, _BLOCK_ROWS):
         block = slice(first, first + _BLOCK_ROWS)
         found[block] = _of_block([part.take(block) for part in parts], keys)
-    return np.where(complete, np.maximum(found, np.uint64(1)), np.uint64(0))
+    return found
 
 
 def _of_block(parts: list[Texts], keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
