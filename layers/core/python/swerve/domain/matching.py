@@ -31,7 +31,7 @@ _ENDED_LEAST = 20.0  # silences beyond a quantile that is believed
 _COMMON = 0.06  # of the calm users of a window: fewer change in it
 # User-weeks that weigh as much as the prior. How surprised people are on the whole is soon known,
 # how fast surprise grows beyond is not, and an error of the slope grows along the tail.
-_LEVEL_WEEKS, _TAIL_WEEKS = 100.0, 60.0
+_LEVEL_WEEKS, _TAIL_WEEKS = 100.0, 200.0
 _DOUBT = 0.9  # of a steeper tail that is believed: tails bend less than the bulk
 _SCALES, _SHIFTS = (0.4, 4.0), (-6.0, 1.5)
 

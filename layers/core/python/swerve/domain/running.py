@@ -35,11 +35,11 @@ HEADS = tuple(Head)
 # User-weeks that weigh as much as the prior: the slope of a line, and silences that ended; of the
 # shop, whose prior are the tables, and of a bucket, whose prior is the shop.
 _SLOPE_WEEKS, _BUCKET_SLOPE_WEEKS = 400.0, 8000.0
-_ENDED_WEEKS, _BUCKET_ENDED_WEEKS = 400.0, 4000.0
+_ENDED_WEEKS, _BUCKET_ENDED_WEEKS = 1000.0, 16000.0
 # Parts of a steeper slope that are not believed: tails bend less than the bulk, and of two noisy
 # slopes the larger one is too large. Set on simulated shops of unchanged users. Ratios of
 # engagement are called no rarer than exp(-x), so their tails are too long rather than too short.
-_CAUTION = {Head.INTEREST: 0.4, Head.ENGAGEMENT: 0.1}
+_CAUTION = {Head.INTEREST: 0.4, Head.ENGAGEMENT: 0.2}
 # Statistics change as histories grow: forget as fast as the number of users allows.
 _MEMORY_WEEKS, _ENDED_MEMORY_WEEKS, _DECAYS = 15_000.0, 60_000.0, (0.85, 0.995)
 
