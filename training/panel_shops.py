@@ -128,27 +128,36 @@ def _lines(
     pulled = ~general & (chance < shop.background + people.pull[user, week])
     for rows, mix in ((general, shared.popularity * shared.mix), (pulled, shared.promoted)):
         category[rows] = _drawn(mix, week[rows], rng)
-    liked = rng.random((*people.category.shape, _OWN_ITEMS))
-    own = liked[user, slot, rng.integers(0, _OWN_ITEMS, visit.size)]
-    loyal = ~general & ~pulled & (rng.random(visit.size) < shop.loyalty)
-    number = np.maximum(5, shop.items * shared.popularity)[category]
-    number *= np.where(loyal, own, rng.random(visit.size)) ** 2
-    born = np.zeros(visit.size, np.int64)
-    if shop.life:
-        born = np.maximum(0, shop.weeks + week - rng.geometric(1 / shop.life, visit.size))
     pace_s = 0 if shop.buys == 1 else _VIEW_S
-    # A session may pass midnight, not the end of its week: weeks are what is labelled.
-    time_s = np.minimum(
-        visits.time_s[visit] + pace_s * (np.arange(visit.size) - first), (week + 1) * _WEEK_S - 1
-    )
-    return pd.DataFrame(
+    time_s = visits.time_s[visit] + pace_s * (np.arange(visit.size) - first)
+    lines = pd.DataFrame(
         {
             "user": user,
-            "time_s": time_s,
+            "week": week,
+            # A session may pass midnight, not the end of its week: weeks are what is labelled.
+            "time_s": np.minimum(time_s, (week + 1) * _WEEK_S - 1),
+            "slot": slot,
             "category": category,
-            "item": (1_000 * category + born) * 100_000 + number.astype(np.int64),
+            "tasted": ~general & ~pulled,
         }
     )
+    return lines.assign(item=_items(shop, shared, lines, rng))
+
+
+def _items(shop: Shop, shared: Calendar, lines: pd.DataFrame, rng: Generator) -> Ints:
+    """Of the category's catalogue, few items often; or one of those a user always takes."""
+    count = len(lines)
+    liked = rng.random((lines["user"].max() + 1, 2 * shop.breadth, _OWN_ITEMS))
+    own = liked[lines["user"], lines["slot"], rng.integers(0, _OWN_ITEMS, count)]
+    loyal = lines["tasted"] & (rng.random(count) < shop.loyalty)
+    category = lines["category"].to_numpy()
+    size = np.maximum(5, shop.items * shared.popularity)[category]
+    number = (size * np.where(loyal, own, rng.random(count)) ** 2).astype(np.int64)
+    born = np.zeros(count, np.int64)
+    if shop.life:
+        age = rng.geometric(1 / shop.life, count)
+        born = np.maximum(0, shop.weeks + lines["week"].to_numpy() - age)
+    return (1_000 * category + born) * 100_000 + number
 
 
 def _drawn(weights: NDArray[np.floating], row: Ints, rng: Generator) -> Ints:

@@ -64,6 +64,7 @@ class Users:
     joined, change : int[n]
         First week, and the week in which the change begins.
     kind : str[n]
+        "none", or of `KINDS`.
     visits, lines : float[n, W]
         Visits a week, lines a visit.
     pull : float[n, W]
@@ -93,7 +94,7 @@ def calendar(shop: Shop) -> Calendar:
     rng = np.random.default_rng(list(shop.name.encode()))
     popularity = rng.permutation((1.0 + np.arange(shop.categories)) ** -shop.zipf)
     week = np.arange(shop.weeks)
-    of_year = pd.Timestamp(shop.first).dayofyear / 7 + week
+    of_year = pd.Timestamp(shop.first).day_of_year / 7 + week
     peak = rng.choice([_SPRING, _AUTUMN], shop.categories) + rng.normal(0, 3, shop.categories)
     mix = np.exp(shop.season * np.cos(2 * np.pi * (of_year[:, None] - peak) / 52))
     for _ in range(shop.fads):
@@ -130,13 +131,8 @@ def draw(shop: Shop, shared: Calendar, count: int, changed: float, rng: Generato
         after[user], volume[user] = KINDS[kind[user]](own[user], rng)
     since = np.arange(shop.weeks) - change[:, None] + 1
     factor = np.where(since > 0, volume, 1)
-    over = np.where(kind == "gradual", _GRADUAL_WEEKS, 1)[:, None]
-    part = np.clip(since / over, 0, 1).astype(np.float32)[:, :, None]
-    taste = (1 - part) * own[:, None].astype(np.float32) + part * after[:, None].astype(np.float32)
-    taste *= np.exp(_moods(shop.mood, taste.shape, rng))
-    if shop.drift:
-        steps = shop.drift * rng.standard_normal(taste.shape, np.float32)
-        taste *= np.exp(np.cumsum(steps, axis=1))
+    part = np.clip(since / np.where(kind == "gradual", _GRADUAL_WEEKS, 1)[:, None], 0, 1)
+    taste = _moving(shop, own, after, part, rng)
     return Users(
         joined,
         change,
@@ -172,10 +168,23 @@ def _tastes(shop: Shop, count: int, rng: Generator) -> Floats:
     return np.concatenate([own, np.zeros_like(own)], axis=1)
 
 
+def _moving(
+    shop: Shop, own: Floats, after: Floats, part: Floats, rng: Generator
+) -> NDArray[np.float32]:
+    """Tastes week by week: `part` [user, week] of the way to the new one, and moods."""
+    way = part.astype(np.float32)[:, :, None]
+    taste = (1 - way) * own[:, None].astype(np.float32) + way * after[:, None].astype(np.float32)
+    taste *= np.exp(_moods(shop.mood, taste.shape, rng))
+    if shop.drift:
+        steps = shop.drift * rng.standard_normal(taste.shape, np.float32)
+        taste *= np.exp(np.cumsum(steps, axis=1))
+    return taste
+
+
 def _changing(
     shop: Shop, joined: Ints, visits: Floats, changed: float, rng: Generator
 ) -> tuple[NDArray[np.str_], Ints]:
-    """Kind and week of everybody's change; only users with enough to find get one."""
+    """Kind and week of change; where nothing is to be found with fairness, nothing is changed."""
     seen = shop.weeks - joined
     change = joined + (seen * rng.uniform(0.40, 0.75, joined.size)).astype(np.int64)
     before = np.where(np.arange(shop.weeks) < change[:, None], visits, 0).sum(axis=1)

@@ -37,7 +37,7 @@ class Shop:
     Attributes
     ----------
     first : str
-        A Monday.
+        Date of the first day, a Monday.
     visits, spread : float
         Median visits a week, and the log deviation between users.
     regularity : float
@@ -45,7 +45,7 @@ class Shop:
     activity : float
         Log deviation of a user's visits from week to week.
     pauses : float
-        Weeks or months away from the shop, a user, on average.
+        How often a user stays away for weeks, on average.
     growing : bool
         Users join all the time instead of having been there.
     weekdays : tuple of float
