@@ -12,7 +12,7 @@ from training import data, panel_shops, shop_users
 from training.panels import TRUTH_COLUMNS, shop_panel
 from training.shops import SHOPS
 
-USERS = 150
+USERS = 120
 
 
 @pytest.fixture(scope="module", params=SHOPS)
@@ -31,8 +31,9 @@ def simulated(shop):
 def moved(events: pd.DataFrame, labels: list, by: str = "change") -> float:
     """Mean distance (total variation) of users' mixes before and after, or of every other week."""
     told = []
+    of_user = dict(iter(events.groupby("user_id")))
     for label in labels:
-        own = events[events["user_id"] == label.user_id]
+        own = of_user[label.user_id]
         since = own["week"] - label.change_week
         sides = (since < 0, since >= 4) if by == "change" else (since % 2 == 0, since % 2 == 1)
         if min(side.sum() for side in sides) >= 20:
