@@ -117,7 +117,7 @@ def draw(shop: Shop, shared: Calendar, count: int, changed: float, rng: Generato
     joined = np.zeros(count, np.int64)
     if shop.growing:
         joined = rng.integers(0, shop.weeks, count)
-    keenness = rng.gamma(1.2, 1 / 1.2, (count, 1))
+    keenness = 2 * rng.beta(1.2, 1.2, (count, 1))
     visits = _visits(shop, shared, joined, keenness, rng)
     lines = shop.lines * rng.lognormal(0, shop.basket / 2, (count, 1))
     # Drawn without replacement, with the chance of a category's popularity (Gumbel's trick).
@@ -139,7 +139,7 @@ def draw(shop: Shop, shared: Calendar, count: int, changed: float, rng: Generato
         kind,
         visits * factor**shop.in_visits,
         lines * factor ** (1 - shop.in_visits),
-        np.minimum(0.9, shared.pull * keenness),
+        shared.pull * keenness,
         category,
         taste * shared.mix.astype(np.float32).T[category].transpose(0, 2, 1),
         np.abs(after - own) * (1 - shop.background) >= _MOVED,
@@ -154,8 +154,8 @@ def _visits(shop: Shop, shared: Calendar, joined: Ints, keenness: Floats, rng: G
         age = np.arange(shop.weeks) - joined[:, None]
         visits *= np.where(age >= 0, 1 + 0.8 * np.exp(-np.maximum(age, 0) / _ONBOARDING_WEEKS), 0)
     for user in np.repeat(np.arange(joined.size), rng.poisson(shop.pauses, joined.size)):
-        start, length = rng.integers(shop.weeks), round(rng.lognormal(0.3, 0.7))
-        visits[user, start : start + min(7, max(1, length))] = 0
+        start = rng.integers(shop.weeks)
+        visits[user, start : start + rng.geometric(1 / shop.away)] = 0
     promoted = 1 + np.maximum(shared.volume - 1, 0) * keenness
     return visits * promoted * np.minimum(shared.volume, 1)
 

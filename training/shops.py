@@ -13,7 +13,7 @@ _EVERY_DAY = (1.0,) * 7
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """A week that moves everybody, each user by his own keenness (one on average).
+    """A week that moves everybody, each user by his own keenness (0 to 2, one on average).
 
     Attributes
     ----------
@@ -44,8 +44,8 @@ class Shop:
         Shape of the gamma gaps between visits: 1 is Poisson, 30 nearly a clock.
     activity : float
         Log deviation of a user's visits from week to week.
-    pauses : float
-        How often a user stays away for weeks, on average.
+    pauses, away : float
+        How often a user stays away, and for how many weeks, on average.
     growing : bool
         Users join all the time instead of having been there.
     weekdays : tuple of float
@@ -92,6 +92,7 @@ class Shop:
     regularity: float = 1.0
     activity: float = 0.4
     pauses: float = 1.5
+    away: float = 1.5
     growing: bool = False
     weekdays: tuple[float, ...] = _EVERY_DAY
     lines: float = 3.0
@@ -124,6 +125,7 @@ _ALL = (
         visits=0.65,
         activity=0.7,
         pauses=4.0,
+        away=2.0,
         weekdays=(1.0, 0.9, 0.9, 1.0, 1.1, 1.4, 1.6),
         lines=11.0,
         focus=0.6,
@@ -146,6 +148,7 @@ _ALL = (
         spread=0.4,
         activity=0.3,
         pauses=1.0,
+        away=1.3,
         weekdays=(1.0, 1.0, 1.0, 1.0, 1.2, 1.5, 1.5),
         buys=0.0,
         breadth=11,
@@ -178,12 +181,13 @@ _ALL = (
         slumps=((30, 0.65), (31, 0.65), (32, 0.65), (50, 0.35), (51, 0.3)),
         in_visits=0.5,
     ),
-    Shop(  # half of the users are newer than half a year
+    Shop(  # users arrive all the time, eager at first
         name="growth",
         first="2023-03-06",
         weeks=60,
         categories=120,
         visits=1.9,
+        away=2.0,
         growing=True,
         lines=3.6,
         buys=0.1,
@@ -201,6 +205,7 @@ _ALL = (
         regularity=30.0,
         activity=0.05,
         pauses=0.6,
+        away=1.3,
         lines=5.5,
         basket=0.25,
         focus=0.0,
@@ -213,7 +218,7 @@ _ALL = (
         loyalty=0.9,
         in_visits=0.5,
     ),
-    Shop(  # one item an order, two or three favourites, and one week in which all feast
+    Shop(  # one item an order, few favourites, and a lunar new year of which all make a feast
         name="food_delivery",
         first="2023-08-28",
         weeks=48,
@@ -230,7 +235,7 @@ _ALL = (
         background=0.12,
         items=4_000,
         loyalty=0.55,
-        promotions=(Promotion(23, 2.0, 0.5, 8),),
+        promotions=(Promotion(23, 2.0, 0.45, 8),),
     ),
     Shop(  # trolleys and single items, wide baskets, promotions that sell six categories fourfold
         name="supermarket",
@@ -260,6 +265,7 @@ _ALL = (
         weeks=48,
         categories=1_500,
         visits=1.9,
+        away=2.0,
         lines=2.6,
         buys=0.36,
         breadth=8,

@@ -110,6 +110,16 @@ def test_the_truth_names_categories_that_rise_or_fall(simulated):
             assert gains.idxmax() in label.changed
 
 
+def test_a_feast_moves_everybody_in_its_week_only():
+    events, _, _ = panel_shops.simulate(SHOPS["food_delivery"], 0, 300)
+    since = pd.to_datetime(events["timestamp"], utc=True) - pd.Timestamp("2024-02-05", tz="UTC")
+    counts = pd.crosstab(since.dt.days // 7, events["category_id"])
+    mix = counts.div(counts.sum(axis=1), axis=0)
+    away = (mix - mix.loc[-5:-2].mean()).abs().sum(axis=1)
+    assert counts.loc[0].sum() > 1.5 * max(counts.loc[-1].sum(), counts.loc[1].sum())
+    assert away[0] > 2 * max(away[-1], away[1])
+
+
 def test_a_panel_of_a_shop_is_written_as_the_others_are(tmp_path):
     folder = shop_panel("food_delivery", 3, tmp_path, users=20, changed=0.3)
     assert folder.name == "shop_food_delivery-20u-30-3"
