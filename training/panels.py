@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from swerve.errors import SwerveError
 
-from training import data, panel_r, panel_s
+from training import data, panel_r, panel_s, panel_shops
 from training.log import WEEK_S, Log
+from training.shops import SHOPS
 from training.splice import CANONICAL, INTEREST_KINDS, Label, splice
 
 if TYPE_CHECKING:
@@ -213,6 +214,25 @@ def simulated_panel(
     return write_panel(folder, events, labels, about)
 
 
+def shop_panel(
+    name: str, seed: int, out: Path = PANELS, *, users: int = 1_000, changed: float = 0.0
+) -> Path:
+    """One of the simulated shops that differ in structure (`training.panel_shops`)."""
+    source = f"shop_{name}"
+    folder = out / f"{source}-{users}u-{round(100 * changed)}-{seed}"
+    if (folder / "panel.json").exists():
+        return folder
+    events, labels, promotions = panel_shops.simulate(SHOPS[name], seed, users, changed)
+    about: dict[str, object] = {
+        "source": source,
+        "seed": seed,
+        "changed": changed,
+        "zone": "UTC",
+        "promotion_weeks": promotions,
+    }
+    return write_panel(folder, events, labels, about)
+
+
 def household_panel(out: Path = PANELS) -> Path:
     """Panel R: real households, published counts, weekly presence (`training.panel_r`)."""
     folder = out / "panel_r"
@@ -231,35 +251,40 @@ def household_panel(out: Path = PANELS) -> Path:
 def main() -> None:
     """Make panels from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("panel", choices=[*RECIPES, "panel_r", "panel_s"])
+    parser.add_argument("panel", choices=[*RECIPES, "panel_r", "panel_s", "shops"])
     parser.add_argument("--split", default="validation", choices=[*SPLITS, "all"])
     parser.add_argument("--source", default="completejourney", choices=list(data.SOURCES))
     parser.add_argument("--seeds", default="0:1", help="first:last, last excluded")
     parser.add_argument("--min-active-weeks", type=int, default=DENSE_WEEKS)
-    parser.add_argument("--users", type=int, default=5_250, help="of Panel S")
-    parser.add_argument("--changed", type=float, default=0.0, help="share of Panel S users")
+    parser.add_argument("--users", type=int, help="of Panel S (5,250), of each shop (1,000)")
+    parser.add_argument("--changed", type=float, default=0.0, help="share of simulated users")
     parser.add_argument("--out", type=Path, default=PANELS)
     parser.add_argument("--open-test", metavar="WHY", help="count one opening of the test split")
     asked = parser.parse_args()
     if asked.split == "test" and asked.open_test:
         record_opening(asked.open_test)
     first, last = (int(part) for part in asked.seeds.split(":"))
+    simulated = {"changed": asked.changed} | ({"users": asked.users} if asked.users else {})
     for seed in range(first, last):
         if asked.panel == "panel_r":
-            folder = household_panel(asked.out)
+            folders = [household_panel(asked.out)]
         elif asked.panel == "panel_s":
-            folder = simulated_panel(seed, asked.out, users=asked.users, changed=asked.changed)
+            folders = [simulated_panel(seed, asked.out, **simulated)]
+        elif asked.panel == "shops":
+            folders = [shop_panel(name, seed, asked.out, **simulated) for name in SHOPS]
         else:
-            folder = real_panel(
-                asked.split,
-                asked.panel,
-                seed,
-                asked.out,
-                source=asked.source,
-                min_active_weeks=asked.min_active_weeks,
-                opened=bool(asked.open_test),
-            )
-        print(folder)  # noqa: T201 (a command)
+            folders = [
+                real_panel(
+                    asked.split,
+                    asked.panel,
+                    seed,
+                    asked.out,
+                    source=asked.source,
+                    min_active_weeks=asked.min_active_weeks,
+                    opened=bool(asked.open_test),
+                )
+            ]
+        print(*folders, sep="\n")  # noqa: T201 (a command)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ SECTIONS: dict[str, Callable[[Setup], str]] = {
     "fdr": tables.discoveries,
     "households": tables.households,
     "transfer": tables.transfer,
+    "shops": tables.shops,
 }
 
 
