@@ -7,8 +7,9 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from swerve.domain.figures import is_silent
 from swerve.errors import SwerveError
 
 from cli import closes
@@ -101,9 +102,17 @@ def alert_lines(rows: list[AlertRow]) -> Iterator[str]:
         yield (
             f"{told['window']['label']:10}  {row.severity:8}  {short(name):24}"
             f"  {told['kind']:14}  {told['p_value']:8.1e}  {row.state:8}"
-            f"  {told['change']['summary']['en']}"
-            + ("" if row.status == "open" else f" [{row.status}]")
+            f"  {told['change']['summary']['en']}" + _status(row.status, told)
         )
+
+
+def _status(status: str, told: Mapping[str, Any]) -> str:
+    """What has become of an alert; of a silence it is not known whether the user came back."""
+    if status == "open":
+        return ""
+    if status == "resolved":
+        status = "ended: back, or gone for good" if is_silent(told) else "ended"
+    return f" [{status}]"
 
 
 def chosen_alerts(

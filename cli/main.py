@@ -211,7 +211,8 @@ def alerts(
     """List the alerts, oldest window first.
 
     Of the states, `selected` waits for the digest or its turn, and `sent` was mailed. In brackets:
-    `updated` by late data, `resolved` when it no longer stood out.
+    `updated` by late data, `ended` when it no longer stood out: of a silence, that the user is back
+    or has been away for so long that it is no news any more.
 
     [dim]Example:[/dim]  swerve alerts --severity high --json | jq .subject.id
     """

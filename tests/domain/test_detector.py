@@ -7,7 +7,7 @@ import pytest
 from scipy.special import gammaln
 from swerve.domain.calibration import Calibration, Recalibration
 from swerve.domain.candidate import Head, Kind
-from swerve.domain.counts import count_window, split_windows
+from swerve.domain.counts import HOUR_MS, count_window, split_windows
 from swerve.domain.detector import Detector
 from swerve.domain.event import Events
 from swerve.domain.evidence_interest import (
@@ -20,7 +20,7 @@ from swerve.domain.population import AGES_WEEKS, Context, Population
 from swerve.domain.profile import ShardState
 from swerve.domain.running import Histograms
 from swerve.domain.totals import Totals, totals_of
-from swerve.domain.window import WindowSpec
+from swerve.domain.window import DAY_MS, WindowSpec
 
 from tests.domain.shop import FIRST_DAY, name, shop
 
@@ -216,6 +216,36 @@ def test_users_without_categories_are_scored_and_not_told_of():
         for c in told
         if c.head is Head.INTEREST
     )
+
+
+def test_a_stock_up_is_not_named_as_a_new_interest():
+    # GIVEN two users who buy ten of what they never bought: one in a week, one week by week
+    events = shop(users=20, weeks=24, rate=20)
+    new = np.uint64(424_242)
+    extra = {n: [] for n in Events.__slots__}
+    for user in (0, 1):
+        mine = np.flatnonzero(events.user == np.uint64(name(user)))
+        late = mine[events.time_ms[mine] >= (FIRST_DAY + 7 * 19) * DAY_MS][:10]
+        for place in range(10):
+            week = 20 if user == 0 else 19 + place % 5
+            when = (FIRST_DAY + 7 * week + place % 3) * DAY_MS + place * HOUR_MS
+            for column, values in extra.items():
+                values.append(getattr(events, column)[late[place]])
+            extra["time_ms"][-1], extra["category"][-1] = when, new
+            extra["item"][-1] = np.uint64(place + 1)
+            extra["key"][-1] = np.uint64(10**9 + len(extra["key"]))
+    added = Events(**{n: np.array(v, getattr(events, n).dtype) for n, v in extra.items()})
+    events = Events.concatenate([events, added]).canonical()
+    # WHEN everybody is explained
+    detector, everyone = Detector(WEEKLY, Calibration.shipped()), dict.fromkeys(Head, 1.0)
+    *_, (context, (state,), (scores,)) = walk(events)
+    told = detector.candidates(state, scores, context, Recalibration.identity(), everyone)
+    rising = {
+        c.subject: {share.category for share in c.rising} for c in told if c.head is Head.INTEREST
+    }
+    # THEN only what was bought again and again is named
+    assert int(new) not in rising.get(f"u-{name(0):016x}", set())
+    assert int(new) in rising[f"u-{name(1):016x}"]
 
 
 def test_a_silence_is_news_for_eight_weeks():

@@ -18,7 +18,8 @@ with atheris.instrument_imports(include=["swerve"]):
 ROOT = Path(__file__).parents[2]
 WORK = ROOT / "build/fuzz"
 LONGEST_BYTES = 2048
-MOST_RUNS = 60_000  # the fuzzer keeps some memory of each run
+# The fuzzer keeps some memory of each run, the more the longer its files have become.
+MOST_RUNS, MOST_MB = 60_000, 3_000
 ROW = b"u1,2026-11-02T10:00:00Z,view,i1,Home,1.5,e1\n"
 JSON_ROW = (
     b'{"user_id":"u1","timestamp":"2026-11-02T10:00:00Z","behavior":"view","value":1.5,'
@@ -67,7 +68,7 @@ def main(seconds: int, targets: list[str]) -> int:
             f"-dict={Path(__file__).parent / 'words.dict'}",
             "-len_control=0",
             "-timeout=20",
-            "-rss_limit_mb=1200",
+            f"-rss_limit_mb={MOST_MB}",
             "-print_final_stats=1",
         ]
         command = [sys.executable, "-m", "tests.fuzz", "run", target, *options, str(corpus)]

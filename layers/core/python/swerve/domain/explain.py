@@ -42,6 +42,7 @@ _MOST = 0.9
 _LEAST_EXPECTED = 0.5  # events that every category is given for free
 _CLEAR = 3.0  # nats: four purchases of what was never bought, or none of three and a half
 _DAYS = 2  # on which a category must have risen
+_CLEAR_WITHOUT = 1.0  # nats without its best week: a stock-up or two are no interest
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +118,8 @@ def explain(
         lately = _lately(moved, place)
         if head is Head.INTEREST:
             kind, age, facts = _interest(some, moved, trailing, place, single)
-            since, days = _since(moved, place, age * 7 // state.days)
-            falling, rising = _told(moved, lately, since, days, kind)
+            since, often = _since(moved, place, age * 7 // state.days)
+            falling, rising = _told(moved, lately, since, often, kind)
             if kind is Kind.NEW_INTEREST and not any(s.before < _UNKNOWN_SHARE for s in rising):
                 kind = Kind.SWITCH
             if not (falling or rising or kind is Kind.BREADTH_CHANGE):
@@ -127,6 +128,9 @@ def explain(
             kind, age, facts = _engagement(some, trailing, place, single)
             # A user who does nothing any more has no new mix: the weeks before stand for it.
             falling, rising = _shares(moved, lately)
+        change = scores.window - (age - 1) * 7 - (7 - state.days) * (age > 0)
+        # What was before is weighed over all that is known of the user.
+        facts["baseline_days"] = float(max(change - int(some.first[place]), state.days))
         made.append(
             Candidate(
                 level=Level.USER,
@@ -134,7 +138,7 @@ def explain(
                 head=head,
                 kind=kind,
                 window=scores.window,
-                change_window=scores.window - (age - 1) * 7 - (7 - state.days) * (age > 0),
+                change_window=change,
                 bucket=bucket,
                 p_value=float(p[place]),
                 evidence=_votes(lines[bucket], evidence, single) + others[place],
@@ -213,16 +217,25 @@ def _lately(moved: _Moved, place: int) -> _Mix:
     return _Mix(pairs, moved.before[pairs], moved.now[pairs], float(moved.view.total[place]))
 
 
-def _since(moved: _Moved, place: int, windows: int) -> tuple[_Mix, NDArray[np.int64]]:
-    """One user's mix in the newest windows against all before, and days on which each occurred."""
+def _since(moved: _Moved, place: int, windows: int) -> tuple[_Mix, NDArray[np.bool_]]:
+    """One user's mix in the newest windows against all before, and what occurred more than once.
+
+    That is, on two days or more, and more than expected even without the best week.
+    """
     pairs = moved.pairs_of(place)
-    counts, until = moved.counts[:, pairs], moved.view.weeks * len(moved.counts) // RING_WEEKS
+    per_week = len(moved.counts) // RING_WEEKS
+    counts, until = moved.counts[:, pairs], moved.view.weeks * per_week
     between = counts[windows:until, :, 1].sum(axis=0, dtype=np.int64)
     before = moved.before[pairs] * moved.view.past[place] + moved.view.prior.own * between
     days, now = counts[:windows].sum(axis=0, dtype=np.int64).T
     total = float(now.sum())
     mix = _Mix(pairs, before / max(before.sum(), 1e-9), now / max(total, 1.0), total)
-    return mix, days
+    weekly = np.add.reduceat(
+        counts[:windows, :, 1], np.arange(0, windows, per_week), axis=0, dtype=np.int64
+    )
+    rest = now - weekly.max(axis=0)
+    expected = rest.sum() * mix.before + _LEAST_EXPECTED
+    return mix, (days >= _DAYS) & (_deviance(rest.astype(float), expected) >= _CLEAR_WITHOUT)
 
 
 def _drifts(by_week: Floats, age: int) -> bool:
@@ -267,7 +280,7 @@ def _engagement(
 
 
 def _told(
-    moved: _Moved, lately: _Mix, since: _Mix, days: NDArray[np.int64], kind: Kind
+    moved: _Moved, lately: _Mix, since: _Mix, often: NDArray[np.bool_], kind: Kind
 ) -> tuple[tuple[Share, ...], tuple[Share, ...]]:
     """What fell and what rose, where it is clear; a new interest is named before grown ones.
 
@@ -275,7 +288,7 @@ def _told(
     since the week in which the mix changed most.
     """
     fell = (since.surprise >= _CLEAR) | ((lately.now < lately.before) & (lately.surprise >= _CLEAR))
-    rose = (days >= _DAYS) & (since.surprise >= _CLEAR)
+    rose = often & (since.surprise >= _CLEAR)
     first = since.before < _UNKNOWN_SHARE if kind is Kind.NEW_INTEREST else None
     return _shares(moved, since, fell, rose, first)
 
