@@ -125,9 +125,9 @@ def close(windows: list[tuple[int, Events]], spec: WindowSpec) -> tuple[int, int
         state, scores = scorer.score(
             profile.ShardState.from_bytes(state.to_bytes()), counted, context
         )
-        recalibration = seen.recalibration(bulk)
+        recalibration = seen.recalibration(bulk, scores.histograms)
         told += len(scorer.candidates(state, scores, context, recalibration, limits))
-        seen = seen.advance(window, scores.histograms)
+        seen = seen.advance(scores.histograms, spec)
         user_windows += state.users.size
     return user_windows, told
 

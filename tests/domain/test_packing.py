@@ -159,8 +159,15 @@ def test_the_same_events_give_the_same_bytes_every_time() -> None:
         assert all(segments == first for segments in again)
 
 
+def test_a_partial_of_another_version_is_not_called_damaged() -> None:
+    older = bytearray(bytes.fromhex(STORED))
+    older[3] -= 1
+    with pytest.raises(ValueError, match="another version"):
+        unpack(bytes(older))
+
+
 def test_stored_partials_stay_readable() -> None:
-    # GIVEN a partial written by the first release
+    # GIVEN a partial as this version writes it
     stored = bytes.fromhex(STORED)
     # THEN it reads as what it was
     events, users = unpack(stored)

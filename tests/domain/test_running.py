@@ -148,7 +148,10 @@ def test_in_a_holiday_each_is_measured_by_the_others():
     assert own_part(holiday, usual) == pytest.approx(0.5, abs=0.1)
     assert own_part(ordinary, usual) == 1.0
     # AND a handful of users proves nothing
-    assert own_part(histogram(12, scale=0.5), usual) > 0.8
+    for users in (1, 3, 19):
+        assert own_part(histogram(users, scale=0.1), usual) == 1.0
+    # AND nobody is silenced for good
+    assert own_part(histogram(900, scale=0.01), usual) == 0.2
     assert own_part(np.zeros(BINS), usual) == own_part(usual, np.zeros(BINS)) == 1.0
 
 
@@ -165,6 +168,9 @@ def test_a_holiday_is_no_reason_to_tell_of_anybody():
     found = running.recalibration(BULK, Histograms(holiday, none))
     # THEN what is rare by the tables is not
     rare = np.exp(-np.array([6.0, 9.0]))
+    bucket = np.full(2, BUCKET, np.uint8)
     for head in Head:
-        p = found.apply(head, np.full(2, BUCKET, np.uint8), rare)
+        p = found.apply(head, bucket, rare)
         assert np.all(p > 10 * rare)
+        # AND a shard that cannot know of the holiday explains all who might be told
+        assert np.all(running.recalibration(BULK).apply(head, bucket, rare) < p)

@@ -243,11 +243,12 @@ def _explained(
     """Candidates with the p-values of the shipped tables.
 
     The shop's own calibration of this window is known only when all shards are scored. The shard's
-    own, which is close to it, chooses who is worth explaining, well above the threshold.
+    own, which is close to it, chooses who is worth explaining, well above the threshold; whether
+    this window is a holiday, one shard cannot know.
     """
     limits = {h: max(_P_FACTOR * p, p**_P_POWER) for h, p in p_thresholds(deps).items()}
     bulk = deps.detector.calibration.bulk(deps.settings.windows)
-    recalibration = running.recalibration(bulk, scores.histograms)
+    recalibration = running.recalibration(bulk)
     chosen = deps.detector.candidates(state, scores, context, recalibration, limits)
     users = np.array([int(candidate.subject[2:], 16) for candidate in chosen], np.uint64)
     rows = np.searchsorted(scores.users, users)

@@ -56,7 +56,7 @@ class Prior:
         return Prior(self.own, self.pull * ratio, self.new * ratio)
 
 
-# Chosen by recall on training households (LAB log in docs/benchmarks.md): the prior of the same
+# Chosen by recall on training households (ablation in docs/benchmarks.md): the prior of the same
 # user must be heavier than that of another one.
 CATEGORY_PRIOR = Prior(0.6, 120.0, 80.0)
 ITEM_PRIOR = Prior(0.8, 480.0, 240.0)

@@ -29,6 +29,8 @@ _CALM = np.array([0.3, 0.06, 0.015])
 _ENDED = np.array([0.3, 0.06, 0.015, 0.004, 0.0015])
 _ENDED_LEAST = 20.0  # silences beyond a quantile that is believed
 _COMMON = 0.06  # of the calm users of a window: fewer change in it
+_COMMON_USERS, _LEAST_PART = 20, 0.2  # fewer users are not everybody
+_LEAST_WEEKS = 10.0  # user-weeks from which a quantile of 6 % is one
 # User-weeks that weigh as much as the prior. How surprised people are on the whole is soon known,
 # how fast surprise grows beyond is not, and an error of the slope grows along the tail.
 _LEVEL_WEEKS, _TAIL_WEEKS = 100.0, 200.0
@@ -113,7 +115,7 @@ def calm_line(
     caution : float
         Part of a steeper slope that is not believed.
     """
-    if counts.sum() <= 0:
+    if counts.sum() < _LEAST_WEEKS:
         return prior
     suspect = min(_turning(counts) / wanted[-1], 1.0)
     stay = _line(counts[:_SUSPECT_BIN], wanted[:3], prior, slope_weeks, caution)
@@ -165,11 +167,11 @@ def own_part(now: Floats, before: Floats) -> float:
         Users who were calm before a window: of this one, and of those before.
     """
     users = float(now.sum())
-    if not users or not before.any():
+    if users < _COMMON_USERS or not before.any():
         return 1.0
     share = _COMMON + 3.0 * np.sqrt(_COMMON * (1.0 - _COMMON) / users)
     usual, found = (_quantiles(c, np.array([s])) for c, s in ((before, _COMMON), (now, share)))
-    return float(np.minimum(usual / np.maximum(found, 1e-9), 1.0)[0])
+    return float(np.clip(usual / np.maximum(found, 1e-9), _LEAST_PART, 1.0)[0])
 
 
 def _line(

@@ -75,6 +75,8 @@ def events_in(data: bytes) -> int:
 
 def unpack(data: bytes) -> tuple[Events, UserTable]:
     """Read one segment; raise ValueError when it is not one, or is damaged."""
+    if data[: len(_MAGIC)] == _MAGIC and data[len(_MAGIC) :][:1] != bytes([_VERSION]):
+        raise ValueError("partial of another version: docs/operations.md, Upgrade")
     try:
         return _read(data)
     except (struct.error, IndexError, ValueError) as wrong:
@@ -167,7 +169,8 @@ def _read(data: bytes) -> tuple[Events, UserTable]:
         plain("<u4" if n == "value" else "<u8", s) for n, s in zip(_CODED, sizes, strict=True)
     ]
     keys = plain("<u8", rows)
-    if not {1, 2, 4, 8}.issuperset(widths[:2]) or not {0, 1, 2, 4, 8}.issuperset(widths[2:]):
+    wide = ({1, 2, 4}, {1, 2, 4, 8}, *[{0, 1, 2, 4, 8}] * len(_CODED))
+    if not all(width in some for width, some in zip(widths, wide, strict=True)):
         raise ValueError(f"its columns are {widths} bytes wide")
     body = stretched(data[at:], widths[0] * people + (1 + sum(widths[1:])) * rows)
     cursor = 0
@@ -179,6 +182,8 @@ def _read(data: bytes) -> tuple[Events, UserTable]:
         return np.ascontiguousarray(planes.T).view(f"<u{width}").reshape(size)
 
     counts = column(widths[0], people)
+    if int(counts.sum(dtype=np.uint64)) != rows:
+        raise ValueError("its rows per user do not add up")
     times = column(widths[1], rows)
     behaviours = column(1, rows)
     columns = {
@@ -186,7 +191,7 @@ def _read(data: bytes) -> tuple[Events, UserTable]:
         for name, dictionary, width in zip(_CODED, dictionaries, widths[2:], strict=True)
     }
     events = Events(
-        user=np.repeat(users, counts),
+        user=np.repeat(users, counts.astype(np.intp)),
         key=keys,
         time_ms=times.astype(np.int64) * unit + base,
         behaviour=behaviours.copy(),
@@ -195,8 +200,6 @@ def _read(data: bytes) -> tuple[Events, UserTable]:
         campaign=columns["campaign"],
         value=columns["value"].view(np.float32),
     )
-    if len(events) != rows:
-        raise ValueError("its rows per user do not add up")
     return events, UserTable(users, routing, previous)
 
 

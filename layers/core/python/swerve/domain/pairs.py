@@ -279,7 +279,7 @@ class PairTable:
         pairs = self.runs.sizes
         columns: dict[str, NDArray[Any]] = {
             "keys": self.keys,
-            "pairs": pairs.astype(np.uint16),
+            "pairs": pairs.astype(np.uint16 if pairs.max(initial=0) < 1 << 16 else np.uint32),
             "key": _gaps(self.key, pairs).astype(key_type),
             "code": _apart(self.code),
             "slots": np.array([s.rows.size for s in self.ring], np.int32),

@@ -157,14 +157,15 @@ class RunningCalibration:
             self.calm * kept + histograms.calm, self.ended * ended + histograms.ended
         )
 
-    def recalibration(self, bulk: Bulk, now: Histograms) -> Recalibration:
+    def recalibration(self, bulk: Bulk, now: Histograms | None = None) -> Recalibration:
         """Compare the shop with that of the tables, bucket by bucket; `now` is not taken in.
 
         Calm users are compared by their bulk (`matching.calm_line`). Of engagement, silences that
         ended are too (`matching.ended_table`). Each errs to the side of caution in its own way, the
         first where tails are short, the second where many do less; so the bolder one holds.
 
-        In a window in which everybody surprises, each is measured by the others (`own_part`).
+        In a window in which everybody surprises, each is measured by the others (`own_part`), if
+        it is known what `now` is: of the whole shop, as in a shard one user may be everybody.
         """
         tables = np.empty((len(HEADS), BUCKETS, BINS + 1))
         for place, head in enumerate(HEADS):
@@ -180,9 +181,10 @@ class RunningCalibration:
         for bucket, counts in enumerate(self.ended):
             table = ended_table(counts, bulk, whole, _BUCKET_ENDED_WEEKS, caution)
             tables[place, bucket] = np.maximum(tables[place, bucket], table)
-        for place in range(len(HEADS)):
-            part = own_part(now.calm[place].sum(axis=0), self.calm[place].sum(axis=0))
-            tables[place] = [np.interp(part * EDGES, EDGES, table) for table in tables[place]]
+        if now is not None:
+            for place in range(len(HEADS)):
+                part = own_part(now.calm[place].sum(axis=0), self.calm[place].sum(axis=0))
+                tables[place] = [np.interp(part * EDGES, EDGES, table) for table in tables[place]]
         return Recalibration(tables)
 
     def to_bytes(self) -> bytes:
