@@ -228,7 +228,7 @@ def test_a_stock_up_is_not_named_as_a_new_interest():
         late = mine[events.time_ms[mine] >= (FIRST_DAY + 7 * 19) * DAY_MS][:10]
         for place in range(10):
             week = 20 if user == 0 else 19 + place % 5
-            when = (FIRST_DAY + 7 * week + place % 3) * DAY_MS + place * HOUR_MS
+            when = (FIRST_DAY + 7 * week + place % 2) * DAY_MS + place * HOUR_MS
             for column, values in extra.items():
                 values.append(getattr(events, column)[late[place]])
             extra["time_ms"][-1], extra["category"][-1] = when, new

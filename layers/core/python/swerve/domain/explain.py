@@ -41,8 +41,9 @@ _HISTORY_WINDOWS = 26
 _MOST = 0.9
 _LEAST_EXPECTED = 0.5  # events that every category is given for free
 _CLEAR = 3.0  # nats: four purchases of what was never bought, or none of three and a half
-_DAYS = 2  # on which a category must have risen
-_CLEAR_WITHOUT = 1.0  # nats without its best week: a stock-up or two are no interest
+# A category must have risen on more days than so few, or on so few and, by so many nats, without
+# its best week, too: a stock-up or two are no interest.
+_FEW_DAYS, _CLEAR_WITHOUT = 2, 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,10 +219,7 @@ def _lately(moved: _Moved, place: int) -> _Mix:
 
 
 def _since(moved: _Moved, place: int, windows: int) -> tuple[_Mix, NDArray[np.bool_]]:
-    """One user's mix in the newest windows against all before, and what occurred more than once.
-
-    That is, on two days or more, and more than expected even without the best week.
-    """
+    """One user's mix in the newest windows against all before, and what occurred repeatedly."""
     pairs = moved.pairs_of(place)
     per_week = len(moved.counts) // RING_WEEKS
     counts, until = moved.counts[:, pairs], moved.view.weeks * per_week
@@ -235,7 +233,8 @@ def _since(moved: _Moved, place: int, windows: int) -> tuple[_Mix, NDArray[np.bo
     )
     rest = now - weekly.max(axis=0)
     expected = rest.sum() * mix.before + _LEAST_EXPECTED
-    return mix, (days >= _DAYS) & (_deviance(rest.astype(float), expected) >= _CLEAR_WITHOUT)
+    clear = _deviance(rest.astype(float), expected) >= _CLEAR_WITHOUT
+    return mix, (days > _FEW_DAYS) | ((days == _FEW_DAYS) & clear)
 
 
 def _drifts(by_week: Floats, age: int) -> bool:
