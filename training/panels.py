@@ -14,6 +14,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,9 +27,11 @@ from training.shops import SHOPS
 from training.splice import CANONICAL, INTEREST_KINDS, Label, splice
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import pandas as pd
+
+    Simulate = Callable[[int, int, float], tuple[pd.DataFrame, list[Label], list[str]]]
 
 PANELS = Path(".swerve/panels")
 OPENINGS = Path(__file__).resolve().parents[1] / "benchmarks" / "detection" / "openings.json"
@@ -200,29 +203,24 @@ def simulated_panel(
     seed: int, out: Path = PANELS, *, users: int = 5_250, changed: float = 0.0
 ) -> Path:
     """Panel S: a simulated shop of which the generator is known (`training.panel_s`)."""
-    folder = out / f"panel_s-{users}u-{round(100 * changed)}-{seed}"
-    if (folder / "panel.json").exists():
-        return folder
-    events, labels, promotions = panel_s.simulate(seed, users, changed)
-    about: dict[str, object] = {
-        "source": "panel_s",
-        "seed": seed,
-        "changed": changed,
-        "zone": "UTC",
-        "promotion_weeks": promotions,
-    }
-    return write_panel(folder, events, labels, about)
+    return _simulated("panel_s", panel_s.simulate, seed, out, users, changed)
 
 
 def shop_panel(
     name: str, seed: int, out: Path = PANELS, *, users: int = 1_000, changed: float = 0.0
 ) -> Path:
     """One of the simulated shops that differ in structure (`training.panel_shops`)."""
-    source = f"shop_{name}"
+    simulate = partial(panel_shops.simulate, SHOPS[name])
+    return _simulated(f"shop_{name}", simulate, seed, out, users, changed)
+
+
+def _simulated(
+    source: str, simulate: Simulate, seed: int, out: Path, users: int, changed: float
+) -> Path:
     folder = out / f"{source}-{users}u-{round(100 * changed)}-{seed}"
     if (folder / "panel.json").exists():
         return folder
-    events, labels, promotions = panel_shops.simulate(SHOPS[name], seed, users, changed)
+    events, labels, promotions = simulate(seed, users, changed)
     about: dict[str, object] = {
         "source": source,
         "seed": seed,

@@ -26,9 +26,7 @@ def dump(kind: str, facts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
     columns = {n: [a.dtype.str, list(a.shape)] for n, a in arrays.items()}
     header = json.dumps({"kind": kind, "facts": dict(facts), "columns": columns}).encode()
     parts = [len(header).to_bytes(4, "little"), header]
-    for array in arrays.values():
-        planes = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-        parts.append(planes.reshape(-1, array.dtype.itemsize).T.tobytes())
+    parts += [by_plane(array).tobytes() for array in arrays.values()]
     packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, _STRATEGY)
     return packer.compress(b"".join(parts)) + packer.flush()
 
@@ -43,12 +41,23 @@ def load(kind: str, data: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]
     at = 4 + size
     arrays: dict[str, NDArray[Any]] = {}
     for name, (dtype, shape) in header["columns"].items():
-        width = np.dtype(dtype).itemsize
-        count = int(np.prod(shape, dtype=np.int64))
-        planes = np.frombuffer(raw, np.uint8, count * width, at).reshape(width, count)
-        arrays[name] = np.ascontiguousarray(planes.T).reshape(-1).view(dtype).reshape(shape)
-        at += count * width
+        values = of_planes(raw, dtype, int(np.prod(shape, dtype=np.int64)), at)
+        arrays[name] = values.reshape(shape)
+        at += values.nbytes
     return header["facts"], arrays
+
+
+def by_plane(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return the lowest byte of every value, then the next one of every value, uint8[width, n]."""
+    plain = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
+    return plain.reshape(-1, values.dtype.itemsize).T
+
+
+def of_planes(data: bytes, dtype: str, count: int, at: int) -> NDArray[Any]:
+    """Inverse of `by_plane`: so many values, from a byte on."""
+    width = np.dtype(dtype).itemsize
+    planes = np.frombuffer(data, np.uint8, count * width, at).reshape(width, count)
+    return np.ascontiguousarray(planes.T).reshape(-1).view(dtype)
 
 
 def union(old: NDArray[np.uint64], new: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -36,7 +36,7 @@ _LEARN_WEEKS = 9
 ACTIVITY = {Head.INTEREST: "activity", Head.ENGAGEMENT: "level"}
 _WARY_WEEKS = 26
 _HABIT_DAYS = 6.0  # remembered days of activity
-NOBODY = (np.empty(0), np.empty(0, np.uint8))
+NOBODY = (np.empty(0), np.empty(0, np.uint8))  # whose silence ended: log p and bucket
 
 
 @dataclass(frozen=True, slots=True)

@@ -202,6 +202,6 @@ def _quantiles(counts: Floats, shares: Floats) -> Floats:
     """-log p at upper shares; 0 where fewer users gave evidence at all."""
     above = np.append(np.cumsum(counts[::-1])[::-1][1:], 0.0)  # beyond the upper edge of each bin
     surprise = -np.log(np.maximum(above, 0.5) / max(counts.sum(), 1.0))
-    edges = BIN_WIDTH * np.arange(counts.size + 1)
     # Surprise never falls along the bins.
-    return np.asarray(np.interp(-np.log(shares), np.append(0.0, surprise), edges))
+    at = np.interp(-np.log(shares), np.append(0.0, surprise), EDGES[: counts.size + 1])
+    return np.asarray(at)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from swerve.domain.binary import of_planes
 from swerve.domain.event import Events
 from swerve.domain.planes import planes_of, squeezed, stretched
 from swerve.domain.pseudonym import UserTable
@@ -177,9 +178,9 @@ def _read(data: bytes) -> tuple[Events, UserTable]:
 
     def column(width: int, size: int) -> NDArray[Any]:
         nonlocal cursor
-        planes = np.frombuffer(body, np.uint8, width * size, cursor).reshape(width, size)
-        cursor += planes.size
-        return np.ascontiguousarray(planes.T).view(f"<u{width}").reshape(size)
+        values = of_planes(body, f"<u{width}", size, cursor)
+        cursor += values.nbytes
+        return values
 
     counts = column(widths[0], people)
     if int(counts.sum(dtype=np.uint64)) != rows:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from swerve.domain.binary import by_plane
 from swerve.domain.codec import zstd
 
 if TYPE_CHECKING:
@@ -24,9 +23,8 @@ _OPTIONS: dict[int, int] = {
 
 
 def planes_of(values: NDArray[Any]) -> list[bytes]:
-    """Return the lowest byte of every value, then the next one of every value, and so on."""
-    width = values.itemsize if values.size else 0
-    return [plane.tobytes() for plane in values.view(np.uint8).reshape(values.size, width).T]
+    """Planes of `binary.by_plane`; none of an empty column."""
+    return [plane.tobytes() for plane in by_plane(values)] if values.size else []
 
 
 def squeezed(planes: list[bytes]) -> bytes:

@@ -27,8 +27,6 @@ _SETTLED_EVENTS = 8.0  # weighted events by which the cohort factor is pulled to
 _UNKNOWN_LIKENESS = 32.0
 # 200 user-weeks with 10 events each in a shop as silent as a grocery's: size 0.6.
 _SILENCE_PRIOR = 200.0 * np.append((0.6 / 10.6) ** 0.6, chance_of_silence(10.0))
-
-
 # How much oftener than by chance a household's item of seven or eight weeks ago is bought again.
 # From two thirds of it on, items are as good a habit as a household's.
 _HOUSEHOLD_AGAIN = 0.005

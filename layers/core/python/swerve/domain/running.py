@@ -51,7 +51,7 @@ class Histograms:
     Attributes
     ----------
     calm : int64[heads, BUCKETS, BINS]
-        Of who was calm before.
+        Of who was kept: in a running shop, those calm before.
     ended : int64[BUCKETS, BINS]
         Of engagement, in the window before, of who acts in this one; all others at 0.
     """
