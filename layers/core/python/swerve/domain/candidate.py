@@ -18,10 +18,11 @@ class Level(StrEnum):
 
 
 class Head(StrEnum):
-    """The two families of change, calibrated and budgeted apart."""
+    """The families of change, calibrated and budgeted apart."""
 
     INTEREST = "interest"
-    ENGAGEMENT = "engagement"
+    ENGAGEMENT = "engagement"  # of a user: less of it
+    SURGE = "surge"  # of a user: much more of it
 
 
 class Kind(StrEnum):

@@ -279,7 +279,7 @@ def _span(payload: Mapping[str, Any]) -> str:
 def _sentence(payload: Mapping[str, Any]) -> str:  # noqa: PLR0911 - a case a kind
     if is_group(payload):
         return _group_sentence(payload)
-    if payload["head"] == "engagement":
+    if payload["head"] in ENGAGED:
         return _activity_sentence(payload)
     change = payload["change"]
     before, after = change["from"].get("name"), change["to"].get("name")
