@@ -216,10 +216,7 @@ def summarise(users: pd.DataFrame, budget: float) -> Report:
         draw.rate(false, weeks, 1000),
         draw.rate(false, weeks, 1000 / budget),
         slices,
-        {
-            head: draw.rate(users[f"alarm_{head}"], weeks, 1000)
-            for head in Head
-        },
+        {head: draw.rate(users[f"alarm_{head}"], weeks, 1000) for head in Head},
         draw.rate(users["named"] & users["nameable"], users["nameable"]),
         {
             kind: users.loc[rows & hit8, "delay"].astype(int).tolist()

@@ -122,7 +122,7 @@ class HeadTables:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """The tables of both heads."""
+    """The tables of all heads."""
 
     heads: Mapping[Head, HeadTables]
 
@@ -137,7 +137,7 @@ class Calibration:
         Parameters
         ----------
         budget_per_1000 : float
-            False alarms per 1,000 user-weeks, both heads together.
+            False alarms per 1,000 user-weeks, all heads together.
         spec : WindowSpec
             Daily windows look seven times as often, so they need a smaller p.
         """

@@ -18,11 +18,15 @@ class Level(StrEnum):
 
 
 class Head(StrEnum):
-    """The families of change, calibrated and budgeted apart."""
+    """The families of change, calibrated and budgeted apart.
+
+    Of users, surges have a head of their own: how much more is unusual differs from shop to shop in
+    other ways than how much less (ADR 23). Of all else they are engagement.
+    """
 
     INTEREST = "interest"
-    ENGAGEMENT = "engagement"  # of a user: less of it
-    SURGE = "surge"  # of a user: much more of it
+    ENGAGEMENT = "engagement"
+    SURGE = "surge"
 
 
 class Kind(StrEnum):

@@ -125,8 +125,9 @@ class Detector:
         learnt = {h: judged_by[h] & calm & old_enough for h, calm in _calm(state).items()}
         above = used & (evidence["events_high"] > 0)
         surged, calmed = _surged(state, log_p[Head.SURGE], bucket[Head.SURGE], used, above)
-        ended = {Head.ENGAGEMENT: _silences(state), Head.SURGE: calmed}
-        ended = ended if old_enough and not context.gap else NOBODY
+        ended: Mapping[Head, Ended] = {Head.ENGAGEMENT: _silences(state), Head.SURGE: calmed}
+        if not old_enough or context.gap:
+            ended = NOBODY
         histograms = Histograms.of(log_p, bucket, learnt, ended)
         scores = ShardScores(
             window=context.window,
@@ -216,9 +217,7 @@ def _surged(
     return going.astype(np.float16), (ended, where)
 
 
-def _noted(
-    state: ShardState, log_p: Mapping[Head, Floats], per_week: int
-) -> ShardState:
+def _noted(state: ShardState, log_p: Mapping[Head, Floats], per_week: int) -> ShardState:
     """Remember whom the running calibration should not learn from."""
     wary = np.maximum(state.wary - 1, 0)
     for place, head in enumerate(BY_CALM):

@@ -46,7 +46,7 @@ _CAUTION = {Head.INTEREST: 0.4, Head.ENGAGEMENT: 0.2}
 # orders hardly knows.
 ENDING = {
     Head.ENGAGEMENT: Excursions((0.3, 0.06, 0.015, 0.004, 0.0015), 1000.0, 16_000.0, 4.0, 0.2),
-    Head.SURGE: Excursions((0.03, 0.01, 0.003, 0.001, 0.0004), 1000.0, 8000.0, 10.0, 0.2),
+    Head.SURGE: Excursions((0.03, 0.01, 0.003, 0.001, 0.0004), 1000.0, 8000.0, 10.0, 0.1),
 }
 # Statistics change as histories grow: forget as fast as the number of users allows.
 _MEMORY_WEEKS, _ENDED_MEMORY_WEEKS, _DECAYS = 15_000.0, 60_000.0, (0.85, 0.995)
