@@ -10,6 +10,8 @@ from swerve.domain.reliability import Reliability
 from swerve.domain.selection import Action, Decision, Selection, SelectionRules, select
 from swerve.domain.window import WindowSpec
 
+from tests.domain.candidates import head_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -79,7 +81,6 @@ _SUBJECTS = {
     Level.CAMPAIGN: "m-0000000000000005",
     Level.PLATFORM: "platform",
 }
-_ENGAGEMENT = {Kind.SURGE, Kind.DROP, Kind.CHURN_RISK}
 
 
 def candidates() -> dict[str, Candidate]:
@@ -88,7 +89,7 @@ def candidates() -> dict[str, Candidate]:
         f"{level}-{kind}": Candidate(
             level,
             _SUBJECTS[level],
-            Head.ENGAGEMENT if kind in _ENGAGEMENT else Head.INTEREST,
+            head_of(kind, level),
             kind,
             WINDOW,
             WINDOW - 7,

@@ -92,7 +92,7 @@ def backtest(
     users : mapping of int to str, optional
         Pseudonym to what is written instead of it (the raw id with `--reveal`).
     budget_per_1000 : float
-        False alarms per 1,000 user-weeks, both heads together.
+        False alarms per 1,000 user-weeks, all heads together.
     """
     tables = calibration or Calibration.shipped()
     rules = SelectionRules(

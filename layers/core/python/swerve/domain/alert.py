@@ -307,7 +307,7 @@ def _change(candidate: Candidate, names: Mapping[int, str]) -> dict[str, Any]:
         if "breadth_before" in facts and "breadth_now" in facts:
             before = facts["breadth_before"]
             change["delta_pct"] = _percent(facts["breadth_now"], before)
-    elif candidate.head is Head.ENGAGEMENT:
+    elif candidate.head is not Head.INTEREST:
         change["metric"] = "actions_per_week"
         if "ratio" in facts:
             change["delta_pct"] = _percent(facts["ratio"], 1.0)

@@ -18,10 +18,15 @@ class Level(StrEnum):
 
 
 class Head(StrEnum):
-    """The two families of change, calibrated and budgeted apart."""
+    """The families of change, calibrated and budgeted apart.
+
+    Of users, surges have a head of their own: how much more is unusual differs from shop to shop in
+    other ways than how much less (ADR 23). Of all else they are engagement.
+    """
 
     INTEREST = "interest"
     ENGAGEMENT = "engagement"
+    SURGE = "surge"
 
 
 class Kind(StrEnum):

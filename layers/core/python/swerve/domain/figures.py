@@ -151,7 +151,7 @@ def votes(payload: Mapping[str, Any]) -> tuple[int, int]:
 def is_worth_naming(payload: Mapping[str, Any], side: str) -> bool:
     """More or less of everything is not about a category that is a small part of it."""
     share = payload["change"][side]
-    if payload["head"] == "engagement":
+    if payload["head"] != "interest":
         grew = share.get("share", 0.0) > share.get("was", 0.0)
         return grew == (side == "to") and bool(
             max(share.get("share", 0.0), share.get("was", 0.0)) >= NAMED_SHARE

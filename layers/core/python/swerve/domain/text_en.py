@@ -70,7 +70,7 @@ KINDS = {
 }
 # Above user level activity is demand, or this.
 _MATTER = {"campaign": "Response", "platform": "Activity"}
-_HEADS = {"interest": "interests", "engagement": "activity"}
+_HEADS = {"interest": "interests", "engagement": "activity", "surge": "activity"}
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -279,7 +279,7 @@ def _span(payload: Mapping[str, Any]) -> str:
 def _sentence(payload: Mapping[str, Any]) -> str:  # noqa: PLR0911 - a case a kind
     if is_group(payload):
         return _group_sentence(payload)
-    if payload["head"] == "engagement":
+    if payload["head"] != "interest":
         return _activity_sentence(payload)
     change = payload["change"]
     before, after = change["from"].get("name"), change["to"].get("name")

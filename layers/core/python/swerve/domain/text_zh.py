@@ -70,7 +70,7 @@ KINDS = {
 }
 _MATTER = {"category": "需求", "product": "需求", "campaign": "响应", "platform": "活跃"}
 _DIRECTION = {"surge": "激增", "drop": "下降"}
-_HEADS = {"interest": "兴趣", "engagement": "活跃度"}
+_HEADS = {"interest": "兴趣", "engagement": "活跃度", "surge": "活跃度"}
 _NOUNS = {
     "user": "用户",
     "category": "品类",
@@ -291,7 +291,7 @@ def _span(payload: Mapping[str, Any]) -> str:
 def _sentence(payload: Mapping[str, Any]) -> str:  # noqa: PLR0911 - a case a kind
     if is_group(payload):
         return _group_sentence(payload)
-    if payload["head"] == "engagement":
+    if payload["head"] != "interest":
         return _activity_sentence(payload)
     change = payload["change"]
     before, after = change["from"].get("name"), change["to"].get("name")
