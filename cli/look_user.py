@@ -148,7 +148,8 @@ def _remembered(stack: Stack, number: int, key: int) -> Iterator[str]:
     for category, taste in tastes[:_SHOWN_TASTES]:
         yield (
             f"  {short(names.get(category, 'no name')):24} {taste['last_8_weeks']:3}"
-            f" in the last 8 weeks, {taste['before']:.1f} before"
+            f" on {taste['days']} days in the last 8 weeks,"
+            f" {taste['before']:.1f} on {taste['days_before']:.1f} before"
         )
     if len(tastes) > _SHOWN_TASTES:
         yield f"  and {len(tastes) - _SHOWN_TASTES} more categories"

@@ -144,6 +144,7 @@ def _head(payload: Mapping[str, Any], words: Texts, title: str, now_ms: int) -> 
     severity = payload["severity"]
     notes = "".join(f'<p class="note" role="note">{escape(n)}</p>' for n in words.note(payload))
     lead, *rest = words.what(payload)
+    numbers = "".join(f"<p>{escape(line)}</p>" for line in rest)
     details = [
         (words.LABELS["who"], words.who(payload)),
         (words.LABELS["when"], words.when(payload, now_ms)),
@@ -153,7 +154,7 @@ def _head(payload: Mapping[str, Any], words: Texts, title: str, now_ms: int) -> 
     return (
         f'<span class="badge {severity}">{words.SEVERITY[severity]}</span>'
         f'<h1>{escape(title)}</h1>{notes}<p class="lead">{escape(lead)}</p>'
-        f"<p>{_joined(rest)}</p><dl>{rows}</dl>"
+        f"{numbers}<dl>{rows}</dl>"
     )
 
 
@@ -180,7 +181,7 @@ def _numbers(history: list[dict[str, Any]], said: Mapping[str, Any]) -> str:
     """Return the chart's numbers for those who do not see it."""
     rows = "".join(
         f'<tr><td>{point["window"]}</td><td class="n">{number(point["actions"])}</td><td>'
-        + escape(", ".join(f"{s['name']} {percent(s['share'])}" for s in point["shares"][:3]))
+        + escape(", ".join(_counted(share, point["actions"]) for share in point["shares"][:3]))
         + "</td></tr>"
         for point in history
     )
@@ -189,6 +190,10 @@ def _numbers(history: list[dict[str, Any]], said: Mapping[str, Any]) -> str:
         f'<th class="n">{said["actions"]}</th><th>{said["interest"]}</th></tr>{rows}</table>'
         "</details>"
     )
+
+
+def _counted(share: Mapping[str, Any], actions: float) -> str:
+    return f"{share['name']} {percent(share['share'])} ({number(round(share['share'] * actions))})"
 
 
 def _why(payload: Mapping[str, Any], words: Texts, said: Mapping[str, Any]) -> str:
