@@ -201,7 +201,7 @@ def _units(payload: Mapping[str, Any], share: Mapping[str, Any]) -> str:
     if not has_units(share):
         return ""
     if is_group(payload):
-        return f": {usual(share['items'])} items ({_usual(share)})"
+        return f": {usual(share['items'])} in all ({_usual(share)})"
     text = f": {usual(share['items'])} of {usual(share['of_items'])} ({_usual(share)})"
     of_days = f"{usual(share['of_days'])} active day{'s' if share['of_days'] != 1 else ''}"
     if share["share"] < share["was"]:

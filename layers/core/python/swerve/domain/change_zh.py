@@ -50,8 +50,7 @@ def day(value: date, *, weekday: bool = False, year: bool = False) -> str:
     )
 
 
-def identifier(payload: Mapping[str, Any]) -> str:
-    """Pseudonym of a user."""
+def _identifier(payload: Mapping[str, Any]) -> str:
     return str(payload["subject"]["label"]).removeprefix("user ")
 
 
@@ -60,7 +59,7 @@ def who_short(payload: Mapping[str, Any], *, short: bool = False) -> str:
     if is_group(payload):
         return f"{payload['subject'].get('members', 0):,}名用户"
     if payload["level"] == "user":
-        return identifier(payload) if short else f"用户 {identifier(payload)}"
+        return _identifier(payload) if short else f"用户 {_identifier(payload)}"
     if payload["level"] == "platform":
         return "全站"
     name = payload["subject"]["name"]

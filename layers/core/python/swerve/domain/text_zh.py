@@ -8,7 +8,6 @@ from swerve.domain import change_zh
 from swerve.domain.change_zh import (
     NOUNS,
     counted,
-    identifier,
     numbers,
     returned,
     sentence,
@@ -185,7 +184,7 @@ def what(payload: Mapping[str, Any]) -> list[str]:
 def who(payload: Mapping[str, Any]) -> list[str]:
     """The subject."""
     if payload["level"] == "user":
-        return [f"用户 {identifier(payload)}（匿名编号，请在贵司CRM中对应）"]
+        return [f"用户 {who_short(payload, short=True)}（匿名编号，请在贵司CRM中对应）"]
     if payload["level"] == "platform":
         return ["全站，含所有用户与品类。"]
     if is_group(payload):
