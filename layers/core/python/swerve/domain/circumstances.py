@@ -73,7 +73,7 @@ def units_of(
 def absence(
     events: NDArray[np.integer], known: int, days: Trailing, place: int, per_week: int
 ) -> dict[str, float]:
-    """Facts of the longest silence that a user came back from; none where that is his rhythm.
+    """Facts of the longest silence that a user came back from; none where that is the rhythm.
 
     It explains why a mix looks new. Only the ring is remembered: of a silence that began before it
     the least is known.

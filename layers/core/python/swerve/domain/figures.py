@@ -19,7 +19,7 @@ SILENT_DAYS = 7
 SEASONAL = 0.15
 RAREST = 100_000  # rarer chances are beyond what the calibration has seen
 _RARE_DAYS = 2.0  # of fewer a category was no habit
-_CLUMP = 0.6  # of the items in one week: bought in bulk
+_CLUMP, _CLUMP_ITEMS = 0.6, 4  # such a part of the items in one week, and so many: bought in bulk
 _BOTH_WAYS = frozenset({"lstm_residual", "mann_kendall"})
 REASONS = 5  # lines of evidence in a mail; the page has them all
 
@@ -203,8 +203,8 @@ def named(payload: Mapping[str, Any]) -> tuple[str, str]:
 def clump(share: Mapping[str, Any]) -> str:
     """Items of the week that most of what rose was in; empty where it came evenly."""
     best, weeks = share.get("best_week", 0.0), share.get("of_weeks", 0.0)
-    rose = share["share"] > share["was"]
-    return usual(best) if rose and weeks > 2 and best >= _CLUMP * share["items"] else ""
+    rose = share["share"] > share["was"] and weeks > 2
+    return usual(best) if rose and best >= max(_CLUMP * share["items"], _CLUMP_ITEMS) else ""
 
 
 def away_weeks(facts: Mapping[str, float]) -> tuple[int, bool] | None:

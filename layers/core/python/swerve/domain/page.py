@@ -83,7 +83,9 @@ _WORDS: dict[str, dict[str, Any]] = {
             "Swerve compares every subject with its own past. The dashed line marks the window in "
             "which the change began. A detector votes when its value passes its own line; the "
             "alert itself is decided by the calibrated p-value alone, which says how often an "
-            "unchanged subject looks this unusual. Nothing here names a person: users are "
+            "unchanged subject looks this unusual. An item counts once a day, at most four of a "
+            "category on one day; usual is how many of as many the time before would give. "
+            "Nothing here names a person: users are "
             "pseudonyms that only your own systems can resolve."
         ),
         "other": "other",
@@ -110,6 +112,7 @@ _WORDS: dict[str, dict[str, Any]] = {
         "help_text": (
             "系统将每个对象与其自身的过去比较。虚线标出变化开始的一期。检测方法的数值超过其预警线即为"
             "同意；是否预警只取决于校准后的 p 值，即未变化的对象出现如此异常的频率。"
+            "同一商品每天计一件，每个品类每天至多计四件；“平时”指按此前习惯，同样多的商品中应有的件数。"
             "本页不含任何个人身份：用户均为匿名编号，只能在贵司系统中对应。"
         ),
         "other": "其他",
