@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from swerve.domain.evidence_engagement import Trailing
 
-    Floats = NDArray[np.float64]
-
 # An absence is one that a shopper of this rhythm does not have every other month: so many active
 # days were to be expected in it, and it is no holiday.
 _MISSED_DAYS, _LEAST_WEEKS = 3.0, 3
