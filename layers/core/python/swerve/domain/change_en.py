@@ -180,7 +180,7 @@ def _rhythm(days_a_week: float) -> str:
     if days_a_week >= 1:
         days = number_of(days_a_week)
         return f"on {days} day{'s' if days != '1' else ''} a week"
-    return f"once in {usual(7 / max(days_a_week, 0.05))} days"
+    return f"about once in {usual(7 / max(days_a_week, 0.05))} days"
 
 
 def _shares(payload: Mapping[str, Any]) -> list[str]:
