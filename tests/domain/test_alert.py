@@ -12,11 +12,11 @@ from swerve.domain.alert import (
     StackFacts,
     alert_id,
     build_payload,
-    display_name,
     named_keys,
     to_json,
 )
 from swerve.domain.candidate import Kind, Share, Units
+from swerve.domain.lint import display_name
 from swerve.settings import Settings
 
 from tests.domain.alerts import FACTS, NAMES, SPEC, candidates, decision, payloads

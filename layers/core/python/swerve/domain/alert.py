@@ -13,7 +13,7 @@ from swerve.domain import text_en, text_zh
 from swerve.domain.actions import actions_of
 from swerve.domain.candidate import Candidate, Head, Kind, Level
 from swerve.domain.figures import clump, was_rare
-from swerve.domain.lint import clean, clean_path
+from swerve.domain.lint import clean, clean_path, display_name
 from swerve.domain.reliability import Reliability
 from swerve.domain.window import WEEK_DAYS, WindowSpec
 
@@ -232,28 +232,6 @@ def to_json(payload: Payload) -> str:
     return json.dumps(
         payload, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
     )
-
-
-_WHOLE_PATH = 24  # characters
-
-
-def display_name(path: str) -> str:
-    """Return a category's name, of a long path its last part, made fit for a text.
-
-    Many shops' names have a slash and are no path: `BEERS/ALES` is not ales, and what is written
-    in capitals throughout is mostly the label of a till.
-
-    Examples
-    --------
-    >>> display_name("BEERS/ALES"), display_name("home/appliances/Portable Fans")
-    ('Beers/ales', 'Portable Fans')
-    >>> display_name("WATER - CARBONATED/FLVRD DRINK")
-    'Water - carbonated/flvrd drink'
-    """
-    whole = len(path) <= _WHOLE_PATH or path.isupper()
-    name = path if whole else path.rsplit("/", 1)[-1]
-    shown = clean(name.strip("/") or path)
-    return shown.capitalize() if shown.isupper() and shown.isascii() and len(shown) > 3 else shown
 
 
 def _name(key: int, names: Mapping[int, str]) -> str:
