@@ -144,11 +144,12 @@ def _remembered(stack: Stack, number: int, key: int) -> Iterator[str]:
     yield f"  first seen    {spec.label(state['first'])}"
     yield f"  actions       {' '.join(map(str, state['events']))}  (newest window first)"
     yield f"  active days   {' '.join(map(str, state['active_days']))}"
-    yield "  items by category; of those before the last 8 weeks, older ones count less"
+    yield "  items and days by category; of those before the last 8 weeks, older ones count less"
     for category, taste in tastes[:_SHOWN_TASTES]:
         yield (
             f"  {short(names.get(category, 'no name')):24} {taste['last_8_weeks']:3}"
-            f" in the last 8 weeks, {taste['before']:.1f} before"
+            f" on {taste['days']} day{'s' if taste['days'] != 1 else ''} in the last 8 weeks,"
+            f" {taste['before']:.1f} on {taste['days_before']:.1f} before"
         )
     if len(tastes) > _SHOWN_TASTES:
         yield f"  and {len(tastes) - _SHOWN_TASTES} more categories"

@@ -145,7 +145,7 @@ def test_a_user_is_shown_as_the_detector_remembers_it(stack: FakeStack) -> None:
     # THEN
     assert "remembered after the window of 2026-11-16" in said
     assert "first seen    2026-11-16" in said
-    assert "shoes/running              4 in the last 8 weeks, 0.0 before" in said
+    assert "shoes/running              4 on 1 day in the last 8 weeks, 0.0 on 0.0 before" in said
 
 
 def test_silent_windows_are_counted_and_named_categories_shown_by_window(stack: FakeStack) -> None:

@@ -219,4 +219,5 @@ def _line(decision: Decision, plan: Plan, names: Mapping[int, str]) -> dict[str,
 
 def _named(share: Share, names: Mapping[int, str]) -> dict[str, Any]:
     name = names.get(share.category, f"#{share.category:016x}")
-    return {"category": name, "before": share.before, "now": share.now}
+    units = {} if share.units is None else asdict(share.units)
+    return {"category": name, "before": share.before, "now": share.now} | units

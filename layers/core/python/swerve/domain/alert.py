@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from swerve.domain import text_en, text_zh
 from swerve.domain.actions import actions_of
 from swerve.domain.candidate import Candidate, Head, Kind, Level
-from swerve.domain.lint import clean, clean_path
+from swerve.domain.figures import clump, was_rare
+from swerve.domain.lint import clean, clean_path, display_name
 from swerve.domain.reliability import Reliability
 from swerve.domain.window import WEEK_DAYS, WindowSpec
 
@@ -28,6 +29,7 @@ SCHEMA = "interest-alert/1.0"
 # Smaller groups are not counted aloud: k-anonymity of everything said above user level.
 GROUP_USERS = 20
 BASELINE_WEEKS = 8  # the longest span that detection compares; see Candidate.facts["baseline_days"]
+_SHIFTS = frozenset({Kind.SWITCH, Kind.DRIFT})
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PREFIX_NAMES = {Level.CATEGORY: "category", Level.PRODUCT: "product", Level.CAMPAIGN: "campaign"}
 
@@ -232,24 +234,6 @@ def to_json(payload: Payload) -> str:
     )
 
 
-_WHOLE_PATH = 24  # characters
-
-
-def display_name(path: str) -> str:
-    """Return a category's name, of a long path its last part, made fit for a text.
-
-    Many shops' names have a slash and are no path: `BEERS/ALES` is not ales.
-
-    Examples
-    --------
-    >>> display_name("BEERS/ALES"), display_name("home/appliances/Portable Fans")
-    ('Beers/ales', 'Portable Fans')
-    """
-    name = path if len(path) <= _WHOLE_PATH else path.rsplit("/", 1)[-1]
-    shown = clean(name.strip("/") or path)
-    return shown.capitalize() if shown.isupper() and shown.isascii() and len(shown) > 3 else shown
-
-
 def _name(key: int, names: Mapping[int, str]) -> str:
     name = display_name(names.get(key, ""))
     return name or f"#{key:016x}"[:9]
@@ -287,20 +271,23 @@ def _window(candidate: Candidate, spec: WindowSpec) -> dict[str, str]:
 
 
 def _share(share: Share, names: Mapping[int, str]) -> dict[str, Any]:
+    units = {} if share.units is None else asdict(share.units)
     return {
         "category": clean_path(names.get(share.category, "")) or f"#{share.category:016x}",
         "name": _name(share.category, names),
         "share": share.now,
         "was": share.before,
-    }
+    } | {name: round(value, 2) for name, value in units.items()}
 
 
 def _change(candidate: Candidate, names: Mapping[int, str]) -> dict[str, Any]:
     change: dict[str, Any] = {"metric": "share_of_actions", "from": {}, "to": {}}
-    if candidate.falling:
-        change["from"] = _share(candidate.falling[0], names)
-    if candidate.rising:
-        change["to"] = _share(candidate.rising[0], names)
+    for side, shares in (("from", candidate.falling), ("to", candidate.rising)):
+        told = [_share(share, names) for share in shares]
+        # The most surprising one, if it is no stock-up; a new interest is named first.
+        if told:
+            sure = [s for s in told if not (was_rare(s) or clump(s))]
+            change[side] = (sure or told)[0] if candidate.kind in _SHIFTS else told[0]
     facts = candidate.facts
     if candidate.kind is Kind.BREADTH_CHANGE:
         change["metric"] = "categories"
@@ -311,8 +298,8 @@ def _change(candidate: Candidate, names: Mapping[int, str]) -> dict[str, Any]:
         change["metric"] = "actions_per_week"
         if "ratio" in facts:
             change["delta_pct"] = _percent(facts["ratio"], 1.0)
-    elif candidate.rising and candidate.rising[0].now > 0:
-        change["delta_pct"] = _percent(candidate.rising[0].now, candidate.rising[0].before)
+    elif change["to"].get("share"):
+        change["delta_pct"] = _percent(change["to"]["share"], change["to"]["was"])
     return change
 
 

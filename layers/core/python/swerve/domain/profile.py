@@ -253,7 +253,9 @@ class ShardState:
             "categories": {
                 int(table.keys[table.key[p]]): {
                     "last_8_weeks": int(recent[p, 1]),
+                    "days": int(recent[p, 0]),
                     "before": float(table.past(1)[p]),
+                    "days_before": float(table.past(0)[p]),
                 }
                 for p in pairs
             },
