@@ -69,6 +69,10 @@ class Uploads(Protocol):
         """Copy the object's bytes to a local file."""
         ...
 
+    def stored(self, bucket: str) -> Iterator[tuple[UploadedObject, int]]:
+        """All versions that still exist, with their size in bytes."""
+        ...
+
 
 class Data(Protocol):
     """The bucket for receipts, checkpoints, pages and every other file that Swerve writes."""
@@ -195,6 +199,39 @@ class Alerts(Protocol):
 
     def in_state(self, states: Iterable[str]) -> Iterator[AlertRow]:
         """Rows in these states, over all windows."""
+        ...
+
+
+class Eraser(Protocol):
+    """Takes away what is stored of a person; nothing else in Swerve deletes anything."""
+
+    def replace_partial(
+        self, partial: PartialItem, data: bytes, before: Manifest, after: Manifest
+    ) -> None:
+        """Give a partial other bytes (none: delete it) and note it in its manifest: both or none.
+
+        Raise `TransientFault` where the partial is gone or the manifest is not `before` any more.
+        """
+        ...
+
+    def remove_partial(self, partial: PartialItem) -> None:
+        """Delete the partial of a batch without a manifest."""
+        ...
+
+    def remove_alert(self, row: AlertRow) -> None:
+        """Delete a row of the alerts table, whatever its state."""
+        ...
+
+    def put(self, key: str, body: bytes, content_type: str) -> None:
+        """Overwrite a file of the data bucket."""
+        ...
+
+    def remove(self, keys: Sequence[str]) -> None:
+        """Delete files of the data bucket."""
+        ...
+
+    def remove_old_versions(self, prefix: str, ending: str = "") -> None:
+        """Delete what a versioned bucket keeps of files that were overwritten or deleted."""
         ...
 
 
