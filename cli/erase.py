@@ -187,7 +187,7 @@ def _left(stack: Stack, report: Report) -> Iterator[str]:
         yield f"  {report.waiting_uploads:,} uploads wait or are being read{left}:"
         yield "  erase again when they are."
     if report.told:
-        yield f"  {report.told:,} alerts were told: delete the mails and texts, and what subscribers"
-        yield "  of the events topic keep."
+        yield f"  {report.told:,} alerts were told: delete the mails and texts, and what the"
+        yield "  subscribers of the events topic keep."
     yield "  Backups of both tables reach back 35 days: after restoring one, erase again."
     yield "  Rows at the source: a new file with them is a new customer, known from nothing."

@@ -127,6 +127,11 @@ class FakeUploads:
     def download(self, uploaded: UploadedObject, path: Path) -> None:
         path.write_bytes(self._found(uploaded)[0])
 
+    @guarded
+    def stored(self, bucket: str) -> Iterator[tuple[UploadedObject, int]]:
+        assert bucket == "uploads"
+        return iter([(found, head.size_bytes) for found, (_, head) in self.objects.items()])
+
     def _found(self, uploaded: UploadedObject) -> tuple[bytes, ObjectHead]:
         if uploaded not in self.objects:
             raise UploadGone(f"{uploaded.key} version {uploaded.version} was deleted")
@@ -135,12 +140,17 @@ class FakeUploads:
 
 @dataclass
 class FakeData:
+    """Keeps versions, as the bucket does."""
+
     faults: Faults = field(default_factory=Faults)
     files: dict[str, bytes] = field(default_factory=dict)
+    old: list[tuple[str, bytes]] = field(default_factory=list)
 
     @guarded
     def put(self, key: str, body: bytes, content_type: str = "application/octet-stream") -> None:
         assert content_type
+        if key in self.files:
+            self.old.append((key, self.files[key]))
         self.files[key] = bytes(body)
 
     @guarded
@@ -298,6 +308,53 @@ class FakeAlerts:
 
 
 @dataclass
+class FakeEraser:
+    windows: FakeWindows
+    data: FakeData
+    alerts: FakeAlerts
+
+    @property
+    def faults(self) -> Faults:
+        return self.windows.faults
+
+    @guarded
+    def replace_partial(
+        self, partial: PartialItem, data: bytes, before: Manifest, after: Manifest
+    ) -> None:
+        key = (partial.shard, partial.window, partial.batch_id, partial.segment)
+        if key not in self.windows.stored or self.windows.batches.get(partial.batch_id) != before:
+            raise TransientFault(f"{partial.batch_id} was changed meanwhile")
+        events = partial.events - (sum(before.held.values()) - sum(after.held.values()))
+        self.windows.stored[key] = replace(partial, data=data, events=events)
+        if not data:
+            del self.windows.stored[key]
+        self.windows.batches[partial.batch_id] = after
+
+    @guarded
+    def remove_partial(self, partial: PartialItem) -> None:
+        key = (partial.shard, partial.window, partial.batch_id, partial.segment)
+        self.windows.stored.pop(key, None)
+
+    @guarded
+    def remove_alert(self, row: AlertRow) -> None:
+        self.alerts.rows.pop((row.window, row.subject_kind), None)
+
+    @guarded
+    def put(self, key: str, body: bytes, content_type: str) -> None:
+        self.data.put(key, body, content_type)
+
+    @guarded
+    def remove(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            self.data.old.append((key, self.data.files.pop(key)))
+
+    @guarded
+    def remove_old_versions(self, prefix: str, ending: str = "") -> None:
+        old = self.data.old
+        old[:] = [v for v in old if not (v[0].startswith(prefix) and v[0].endswith(ending))]
+
+
+@dataclass
 class FakeQueue:
     faults: Faults = field(default_factory=Faults)
     bodies: list[str] = field(default_factory=list)
@@ -362,6 +419,7 @@ class World:
         self.data = FakeData(self.faults)
         self.windows = FakeWindows(self.faults)
         self.alerts = FakeAlerts(self.faults)
+        self.eraser = FakeEraser(self.windows, self.data, self.alerts)
         self.score_queue = FakeQueue(self.faults)
         self.notify_queue = FakeQueue(self.faults)
         self.email = FakeTopic(self.faults)
