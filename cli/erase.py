@@ -42,11 +42,11 @@ def erase(
 ) -> None:
     """Erase all that is kept of one customer; it cannot be undone.
 
-    Events, the detector's memory, alerts and their pages, refused rows. Nothing of anybody else
-    changes, and nobody is told. What only you can delete is listed at the end: uploaded files,
-    messages that went out, backups. Stopped half-way, the same command goes on.
+    Nothing of anybody else changes, and nobody is told. Stopped half-way, the same command goes on.
 
-    It needs the right to read the stack's secret, and to delete in its tables and its data bucket.
+    What only you can delete is listed at the end: uploaded files, messages sent, backups.
+
+    It needs the rights to read the stack's secret and to delete in its tables and data bucket.
 
     [dim]Example:[/dim]  swerve erase 4711 --dry-run --stack swerve
     """
@@ -162,7 +162,7 @@ def _places(report: Report) -> Iterator[str]:
     lines = {
         "events": f"{n[Place.EVENTS]:,} in {report.partials:,} partials, {report.batches:,} files",
         "memory": f"{n[Place.CHECKPOINTS]:,} checkpoints, {n[Place.STANDINGS]:,} cool-downs",
-        "alerts": f"{n[Place.ALERTS]:,} rows, {n[Place.PAGES]:,} pages,"
+        "alerts": f"{n[Place.ALERTS]:,} rows ({report.told:,} were told), {n[Place.PAGES]:,} pages,"
         f" {n[Place.MESSAGES]:,} messages in the outbox",
         "quarantine": f"{n[Place.QUARANTINE]:,} refused rows",
         "run files": f"{report.run_files:,}, whoever is in them: closes are done with them",

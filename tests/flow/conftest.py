@@ -98,6 +98,13 @@ def objects(stack: Stack, bucket: str) -> dict[str, bytes]:
     return {key: s3.get_object(Bucket=name, Key=key)["Body"].read() for key in keys}
 
 
+def old_versions(stack: Stack, bucket: str) -> list[str]:
+    """Keys of what was overwritten or deleted and is still kept."""
+    pages = stack.client("s3").get_paginator("list_object_versions")
+    found = pages.paginate(Bucket=stack.outputs[bucket])
+    return [v["Key"] for page in found for v in page.get("Versions", []) if not v["IsLatest"]]
+
+
 def log_lines(stack: Stack) -> list[str]:
     logs = stack.client("logs")
     lines: list[str] = []
