@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from swerve.domain.figures import is_silent
 from swerve.domain.window import EVERY_WINDOW
 from swerve.errors import SwerveError
+from swerve.ports import STATES
 
 from cli import closes
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from cli.stack import Stack
 
-STATES = ("selected", "folded", "held", "sending", "sent")
 SEVERITIES = ("critical", "high", "medium", "low")
 _LONGEST_NAME = 24
 

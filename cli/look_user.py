@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from swerve.domain.window import EVERY_WINDOW
 from swerve.errors import SwerveError
+from swerve.ports import STATES
 
-from cli.look import STATES, alert_lines, kept_batches, short
+from cli.look import alert_lines, kept_batches, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

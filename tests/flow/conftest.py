@@ -7,9 +7,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from swerve.ports import STATES
 
 from cli.local import running
-from cli.look import STATES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -252,7 +252,7 @@ def test_the_same_files_do_not_bring_an_erased_customer_back(told: Stack, named:
     assert ledger(told.windows, told.data, told.settings.windows).balanced
 
 
-@pytest.mark.parametrize(("number", "step"), [(1, 40), (2, 150)])
+@pytest.mark.parametrize(("number", "step"), [(1, 40), (2, 110)])
 def test_erasing_that_died_half_way_is_finished_after_a_close(
     told: Stack, named: list[int], number: int, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

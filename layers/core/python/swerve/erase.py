@@ -28,6 +28,7 @@ from swerve.domain.selection import Selection
 from swerve.domain.window import EVERY_WINDOW
 from swerve.dry_run import HandsTied
 from swerve.errors import SwerveError
+from swerve.ports import STATES
 from swerve.receipt import Receipt, quarantine_key, receipt_key
 
 if TYPE_CHECKING:
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
 
 # Short, as it is taken again on the way: who died while erasing does not keep the close waiting.
 LEASE_S = 600
-STATES = ("selected", "folded", "held", "sending", "sent")
 _RENEW_MS = 60_000
 _NO_KEYS = np.empty(0, np.uint64)
 # The bucket keeps versions for a week against slips; these folders may hold the customer.
