@@ -18,6 +18,7 @@ from swerve.domain.pseudonym import subject_of
 from swerve.domain.shard import shard_of
 from swerve.erase import EraseDeps, Report, erase
 from swerve.ingest import ingest
+from swerve.ledger import Ledger, ledger
 from swerve.notify import tell
 from swerve.person import Person, Records, find
 from swerve.publishing import NotifyDeps
@@ -155,3 +156,37 @@ def others_in(world: World, user: int) -> dict[str, dict[str, NDArray[Any]]]:
 
 def payload_subjects(world: World) -> set[str]:
     return {json.loads(row.payload)["subject"]["id"] for row in world.alerts.rows.values()}
+
+
+USER = user_of(WHO)
+
+
+@cache
+def _erased() -> tuple[World, Report]:
+    world = kept()
+    return world, erase_from(world)
+
+
+def erased() -> World:
+    """The same stack without one customer."""
+    return copy.deepcopy(_erased()[0])
+
+
+def first_report() -> Report:
+    """What was said when they were erased."""
+    return _erased()[1]
+
+
+def balance(world: World) -> Ledger:
+    found = ledger(world.windows, world.data, SETTINGS.windows)
+    assert found.balanced
+    return found
+
+
+def same(one: World, other: World) -> bool:
+    """Whether two stacks hold the same, old versions included."""
+    ours, theirs = (
+        (w.windows.stored, w.windows.batches, w.data.files, w.data.old, w.alerts.rows)
+        for w in (one, other)
+    )
+    return ours == theirs

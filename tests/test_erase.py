@@ -5,17 +5,13 @@ from __future__ import annotations
 import copy
 import json
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from swerve import plan, run
+from swerve import run
 from swerve.domain.pseudonym import Keyring, subject_of
-from swerve.erase import LEASE_S, Place, Report, erase, survey
-from swerve.errors import SwerveError, TransientFault
-from swerve.ledger import ledger
+from swerve.erase import Place, erase, survey
 from swerve.person import Records, find
 
 from tests.closing import Closer, alerts_of, shop, state_of, upload
@@ -24,49 +20,29 @@ from tests.erasing import (
     IDS,
     OTHER,
     SETTINGS,
+    USER,
     WHO,
+    balance,
     bodies,
     csv_of,
     deliver,
     erase_deps,
     erase_from,
+    erased,
+    first_report,
     kept,
     others_in,
     payload_subjects,
     person_of,
+    same,
     tell_all,
     traces,
     user_of,
 )
-from tests.fakes import Crash, World
+from tests.fakes import World
 from tests.ingesting import KEYRING, SECRET
 
-USER = user_of(WHO)
 ROWS = int((EVENTS.user == np.unique(EVENTS.user)[IDS.index(WHO)]).sum())
-
-
-@cache
-def _erased() -> tuple[World, Report]:
-    world = kept()
-    return world, erase_from(world)
-
-
-def erased() -> World:
-    return copy.deepcopy(_erased()[0])
-
-
-def balance(world: World):
-    found = ledger(world.windows, world.data, SETTINGS.windows)
-    assert found.balanced
-    return found
-
-
-def same(one: World, other: World) -> bool:
-    stores = [
-        (w.windows.stored, w.windows.batches, w.data.files, w.data.old, w.alerts.rows)
-        for w in (one, other)
-    ]
-    return stores[0] == stores[1]
 
 
 def test_nothing_of_the_customer_is_left() -> None:
@@ -155,7 +131,7 @@ def test_erased_and_closed_anew_is_never_uploaded(seed: int, who: int) -> None:
 def test_the_ledger_balances_before_and_after_the_next_close() -> None:
     # GIVEN
     before, world = balance(kept()), erased()
-    gone = _erased()[1].found[Place.EVENTS]
+    gone = first_report().found[Place.EVENTS]
     # THEN
     after = balance(world)
     assert (after.rows, after.packed, after.rejected) == (
@@ -209,7 +185,7 @@ def test_a_dry_run_changes_nothing_and_says_the_same() -> None:
     # THEN
     assert same(world, kept())
     assert world.windows.leases == {}
-    assert report == _erased()[1]
+    assert report == first_report()
 
 
 def test_erasing_again_finds_nothing() -> None:
@@ -222,110 +198,6 @@ def test_erasing_again_finds_nothing() -> None:
     assert same(world, erased())
     # the uploads are named as long as they are there
     assert [found.key for found in report.uploads] == ["events/0.csv", "events/1.csv"]
-
-
-def calls() -> int:
-    world = kept()
-    erase_from(world)
-    return world.faults.calls
-
-
-@pytest.mark.parametrize("part", range(4))
-def test_a_crash_between_any_two_calls_and_erasing_again(part: int) -> None:
-    assert calls() > 100
-    for k in range(1 + part, calls() + 1, 4):
-        # GIVEN
-        world = kept()
-        world.break_with(crash_at=k)
-        # WHEN
-        with pytest.raises(Crash):
-            erase_from(world)
-        world.faults.heal()
-        # THEN whatever was reached, the ledger balances
-        balance(world)
-        erase_from(world)
-        assert same(world, erased()), k
-
-
-@pytest.mark.parametrize("k", [20, 60, 90, 115])
-def test_a_close_between_the_crash_and_erasing_again(k: int) -> None:
-    # GIVEN
-    world = kept()
-    world.break_with(crash_at=k)
-    with pytest.raises(Crash):
-        erase_from(world)
-    world.faults.heal()
-    world.windows.raise_dirty([min(world.windows.counters)])
-    # WHEN
-    assert Closer(world, SETTINGS).close() == 1
-    balance(world)
-    erase_from(world)
-    # THEN
-    assert [place for place in traces(world, USER) if "/" not in place or "bin" in place] == []
-    balance(world)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_throttled_erasing_is_tried_until_it_is_through(seed: int) -> None:
-    # GIVEN
-    world = kept()
-    world.break_with(throttle=0.05, seed=seed)
-    # WHEN
-    for _ in range(200):
-        try:
-            erase_from(world)
-        except TransientFault:
-            continue
-        break
-    world.faults.heal()
-    # THEN
-    assert list(traces(world, USER)) == []
-    assert balance(world) == balance(erased())
-
-
-def test_no_erasing_while_a_close_is_at_work() -> None:
-    # GIVEN
-    world = kept()
-    world.windows.raise_dirty([max(world.windows.counters)])
-    world.clock.advance(SETTINGS.settle_s)
-    assert plan.plan(Closer(world, SETTINGS).deps, "closing")["next"] == "go"
-    before = copy.deepcopy(world.windows.stored)
-    # WHEN / THEN
-    with pytest.raises(SwerveError, match="a close or another erasure is at work"):
-        erase_from(world)
-    assert world.windows.stored == before
-
-
-def test_no_close_while_erasing_is_at_work() -> None:
-    # GIVEN a close that asks before each write
-    world, answers = kept(), []
-    world.windows.raise_dirty([max(world.windows.counters)])
-    world.clock.advance(SETTINGS.settle_s)
-    closer, put = Closer(world, SETTINGS), world.eraser.put
-
-    def put_and_plan(key: str, body: bytes, content_type: str) -> None:
-        world.clock.advance(LEASE_S // 2)  # slow, so that the lease is taken again
-        answers.append(plan.plan(closer.deps, "closing")["next"])
-        put(key, body, content_type)
-
-    world.eraser.put = put_and_plan  # type: ignore[method-assign] - a slow port
-    # WHEN
-    erase_from(world)
-    # THEN
-    assert set(answers) == {"nothing"}
-    assert closer.close() == 1
-    assert list(traces(world, USER)) == []
-
-
-def test_a_dead_eraser_keeps_the_close_waiting_for_minutes_only() -> None:
-    # GIVEN
-    world = kept()
-    world.windows.acquire_lease(run.LEASE, "dead", world.clock.ms, world.clock.ms + LEASE_S * 1000)
-    # WHEN / THEN
-    with pytest.raises(SwerveError, match="try again"):
-        erase_from(world)
-    world.clock.advance(LEASE_S)
-    assert erase_from(world).anything
 
 
 def test_the_same_file_does_not_bring_the_customer_back() -> None:
@@ -393,47 +265,6 @@ def test_a_customer_is_followed_through_rotations_of_the_key() -> None:
     assert not [place for name in names for place in traces(by_id, name)]
     assert same(by_id, by_name)
     balance(by_id)
-
-
-def test_partials_of_a_file_that_is_being_read_stay_whole() -> None:
-    # GIVEN the function died, or is about to write the manifest
-    world = kept()
-    known = set(world.windows.batches)
-
-    def dies(*_: object) -> bool:
-        raise Crash
-
-    world.windows.put_manifest = dies  # type: ignore[method-assign] - the call that is not reached
-    with pytest.raises(Crash):
-        deliver(world, "events/dying.csv", csv_of(EVENTS.take(slice(0, None, 5))))
-    del world.windows.put_manifest
-    orphans = {key for key in world.windows.stored if key[2] not in known}
-    mine = {key for key in orphans if f"partial {key}" in set(traces(world, USER))}
-    assert mine
-    # WHEN a message waits
-    report = erase_from(copy.deepcopy(world), waiting=1)
-    # THEN
-    assert (report.unfinished, report.waiting_uploads) == (len(mine), 1)
-    # WHEN none waits
-    report = erase_from(world)
-    # THEN nobody misses them: a redelivery writes them anew
-    assert report.unfinished == 0
-    assert orphans - mine <= set(world.windows.stored)
-    assert list(traces(world, USER)) == []
-
-
-def test_a_manifest_that_came_while_erasing_counts() -> None:
-    # GIVEN a file that is read after the manifests were listed
-    world = kept()
-    deliver(world, "events/more.csv", csv_of(replace(EVENTS, key=EVENTS.key + np.uint64(9))))
-    late = max(world.windows.batches.values(), key=lambda m: m.key)
-    listed = [m for m in world.windows.batches.values() if m is not late]
-    world.windows.manifests = lambda: iter(listed)  # type: ignore[method-assign] - an older list
-    # WHEN
-    erase_from(world, waiting=1)
-    # THEN
-    assert list(traces(world, USER)) == []
-    assert world.windows.batches[late.batch_id].erased
 
 
 def test_who_is_not_there_is_not_found() -> None:
