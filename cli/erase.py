@@ -65,10 +65,7 @@ def erase(
         plan = survey(deps, person)
     name = " ".join(person.subjects)
     if not plan.anything:
-        raise SwerveError(
-            f"nothing is kept of this customer ({name}) in stack {opened.name}: never uploaded,"
-            " or erased before; the id must be written as the uploads carry it"
-        )
+        raise SwerveError(_nobody(name, opened.name, plan.waiting_uploads))
     typer.echo("\n".join([f"Of {name} stack {opened.name} keeps", *_places(plan)]))
     if dry_run:
         typer.echo("\n".join(_left(opened, plan)))
@@ -82,6 +79,18 @@ def erase(
     typer.echo(
         "In 15 minutes run the same command again: a function that was at work just now may have"
         " written once more. It should find nothing."
+    )
+
+
+def _nobody(name: str, stack: str, waiting_uploads: int) -> str:
+    if waiting_uploads:
+        return (
+            f"nothing is kept of this customer ({name}) in stack {stack} yet, but"
+            f" {waiting_uploads:,} uploads wait or are being read: try again when they are"
+        )
+    return (
+        f"nothing is kept of this customer ({name}) in stack {stack}: never uploaded, or erased"
+        " before; write the id as the uploads carry it, or a pseudonym with all its 16 digits"
     )
 
 

@@ -113,7 +113,8 @@ def test_a_second_time_there_is_nothing_and_it_says_so(stack: FakeStack) -> None
     assert done.exit_code == 1
     assert done.stderr == (
         f"swerve: nothing is kept of this customer ({subject_of(USER)}) in stack shop: never"
-        " uploaded, or erased before; the id must be written as the uploads carry it\n"
+        " uploaded, or erased before; write the id as the uploads carry it, or a pseudonym with all"
+        " its 16 digits\n"
     )
 
 
@@ -133,6 +134,13 @@ def test_who_is_not_known_is_answered_in_one_line(
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
     assert stack.world.windows.stored == kept().windows.stored
+
+
+def test_who_may_still_come_is_not_said_to_be_unknown(stack: FakeStack) -> None:
+    stack.waiting = 1
+    done = erase("nobody", "--yes")
+    assert done.exit_code == 1
+    assert "yet, but 3 uploads wait or are being read: try again when they are" in done.stderr
 
 
 def test_stopped_half_way_it_says_how_to_go_on(

@@ -167,8 +167,8 @@ STATES = ("selected", "folded", "held", "sending", "sent")
 class AlertRow:
     """One row of the alerts table, the outbox.
 
-    `state` is one of `STATES`; `status` is open | updated | resolved |
-    withdrawn. `payload` is the interest-alert JSON. `revision` goes up by one with every put.
+    `state` is one of `STATES`; `status` is open | updated | resolved | withdrawn. `payload` is the
+    interest-alert JSON. `revision` goes up by one with every put.
     `told` names the channels that have the present text ("email sms events"), so that each is
     told once. `lease_ms`: until when a `sending` row belongs to the function that sends it.
     """

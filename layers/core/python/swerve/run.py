@@ -106,7 +106,8 @@ class Run:
                 batch_id: {int(window): events for window, events in counts.items()}
                 for batch_id, counts in fields["batches"].items()
             },
-            erased={int(window): Erased(*counts) for window, counts in fields["erased"].items()},
+            # A run that was planned before an upgrade has none.
+            erased={int(w): Erased(*counts) for w, counts in fields.get("erased", {}).items()},
         )
 
 
