@@ -8,9 +8,11 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from swerve.domain.window import EVERY_WINDOW
 from swerve.errors import SwerveError
+from swerve.ports import STATES
 
-from cli.look import STATES, alert_lines, all_windows, kept_batches, short
+from cli.look import alert_lines, kept_batches, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -110,7 +112,7 @@ def _events_of(stack: Stack, key: int) -> tuple[Any, int]:
     kept = kept_batches(stack)
     for number in range(stack.settings.shard_count):
         parts = []
-        for partial in stack.windows.partials(number, *all_windows()):
+        for partial in stack.windows.partials(number, *EVERY_WINDOW):
             if partial.window in kept.get(partial.batch_id, {}):
                 rows, _ = unpack(partial.data)
                 parts.append(rows.take(rows.user == key))

@@ -5,86 +5,20 @@ All fakes of one `World` share one `Faults`, so that "the k-th call" counts over
 
 from __future__ import annotations
 
-import random
-from collections import Counter
 from dataclasses import dataclass, field, replace
-from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from swerve.errors import TransientFault, UploadGone
 from swerve.ports import AlertRow, ObjectHead, PartialItem, UploadedObject, WindowControl
 
+from tests.faults import Faults, guarded
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from swerve.domain.manifest import Manifest
-
-Method = TypeVar("Method", bound="Callable[..., Any]")
-
-
-class Crash(BaseException):
-    """The process died here: no `except Exception` may see it."""
-
-
-@dataclass
-class Faults:
-    """Decides for every port call whether it goes through.
-
-    `crash_at=k` dies just before the k-th call (1-based), so k over 1..n+1 covers every gap between
-    two calls. `throttle=p` raises `TransientFault` with probability p, half of them after the call
-    took effect, as when only the answer is lost. `retries` is how often the port itself tries
-    again, as botocore does: what took effect is then done twice.
-    """
-
-    crash_at: int | None = None
-    throttle: float = 0.0
-    seed: int = 0
-    retries: int = 0
-    calls: int = 0
-    names: Counter[str] = field(default_factory=Counter)
-
-    def __post_init__(self) -> None:
-        self._random = random.Random(self.seed)  # noqa: S311 - a test's dice
-
-    def before(self, name: str) -> None:
-        self.calls += 1
-        self.names[name] += 1
-        if self.calls == self.crash_at:
-            raise Crash(f"before call {self.calls}: {name}")
-        if self.throttle and self._random.random() < self.throttle / 2:
-            raise TransientFault(f"{name}: throttled before call {self.calls}")
-
-    def after(self, name: str) -> None:
-        if self.throttle and self._random.random() < self.throttle / 2:
-            raise TransientFault(f"{name}: answer of call {self.calls} was lost")
-
-    def heal(self) -> None:
-        """No more faults; the count starts anew."""
-        self.crash_at, self.throttle, self.retries, self.calls = None, 0.0, 0, 0
-        self.names.clear()
-
-
-def guarded(method: Method) -> Method:
-    """Let the call pass through the fake's `faults`."""
-
-    @wraps(method)
-    def call(self: Any, *arguments: Any, **named: Any) -> Any:
-        name = f"{type(self).__name__.removeprefix('Fake').lower()}.{method.__name__}"
-        for retries_left in reversed(range(self.faults.retries + 1)):
-            try:
-                self.faults.before(name)
-                answer = method(self, *arguments, **named)
-                self.faults.after(name)
-            except TransientFault:
-                if not retries_left:
-                    raise
-                continue
-            return answer
-        raise AssertionError("unreachable: the last try returns or raises")
-
-    return call  # type: ignore[return-value] - wraps keeps the signature
 
 
 @dataclass
@@ -127,6 +61,11 @@ class FakeUploads:
     def download(self, uploaded: UploadedObject, path: Path) -> None:
         path.write_bytes(self._found(uploaded)[0])
 
+    @guarded
+    def stored(self, bucket: str) -> Iterator[tuple[UploadedObject, int]]:
+        assert bucket == "uploads"
+        return iter([(found, head.size_bytes) for found, (_, head) in self.objects.items()])
+
     def _found(self, uploaded: UploadedObject) -> tuple[bytes, ObjectHead]:
         if uploaded not in self.objects:
             raise UploadGone(f"{uploaded.key} version {uploaded.version} was deleted")
@@ -135,12 +74,17 @@ class FakeUploads:
 
 @dataclass
 class FakeData:
+    """Keeps versions, as the bucket does."""
+
     faults: Faults = field(default_factory=Faults)
     files: dict[str, bytes] = field(default_factory=dict)
+    old: list[tuple[str, bytes]] = field(default_factory=list)
 
     @guarded
     def put(self, key: str, body: bytes, content_type: str = "application/octet-stream") -> None:
         assert content_type
+        if key in self.files:
+            self.old.append((key, self.files[key]))
         self.files[key] = bytes(body)
 
     @guarded
@@ -298,6 +242,53 @@ class FakeAlerts:
 
 
 @dataclass
+class FakeEraser:
+    windows: FakeWindows
+    data: FakeData
+    alerts: FakeAlerts
+
+    @property
+    def faults(self) -> Faults:
+        return self.windows.faults
+
+    @guarded
+    def replace_partial(
+        self, partial: PartialItem, data: bytes, before: Manifest, after: Manifest
+    ) -> None:
+        key = (partial.shard, partial.window, partial.batch_id, partial.segment)
+        if key not in self.windows.stored or self.windows.batches.get(partial.batch_id) != before:
+            raise TransientFault(f"{partial.batch_id} was changed meanwhile")
+        events = partial.events - (sum(before.held.values()) - sum(after.held.values()))
+        self.windows.stored[key] = replace(partial, data=data, events=events)
+        if not data:
+            del self.windows.stored[key]
+        self.windows.batches[partial.batch_id] = after
+
+    @guarded
+    def remove_partial(self, partial: PartialItem) -> None:
+        key = (partial.shard, partial.window, partial.batch_id, partial.segment)
+        self.windows.stored.pop(key, None)
+
+    @guarded
+    def remove_alert(self, row: AlertRow) -> None:
+        self.alerts.rows.pop((row.window, row.subject_kind), None)
+
+    @guarded
+    def put(self, key: str, body: bytes, content_type: str) -> None:
+        self.data.put(key, body, content_type)
+
+    @guarded
+    def remove(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            self.data.old.append((key, self.data.files.pop(key)))
+
+    @guarded
+    def remove_old_versions(self, prefix: str, ending: str = "") -> None:
+        old = self.data.old
+        old[:] = [v for v in old if not (v[0].startswith(prefix) and v[0].endswith(ending))]
+
+
+@dataclass
 class FakeQueue:
     faults: Faults = field(default_factory=Faults)
     bodies: list[str] = field(default_factory=list)
@@ -362,6 +353,7 @@ class World:
         self.data = FakeData(self.faults)
         self.windows = FakeWindows(self.faults)
         self.alerts = FakeAlerts(self.faults)
+        self.eraser = FakeEraser(self.windows, self.data, self.alerts)
         self.score_queue = FakeQueue(self.faults)
         self.notify_queue = FakeQueue(self.faults)
         self.email = FakeTopic(self.faults)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from swerve.domain.alert import build_payload, page_key, to_json
+from swerve.domain.alert import build_payload, to_json
 from swerve.domain.candidate import Candidate
+from swerve.domain.identity import page_key
 from swerve.domain.selection import Selection, Standing
 from swerve.domain.severity import Severity
 from swerve.errors import TransientFault
@@ -18,7 +19,8 @@ from swerve.publishing import LEASE_MS, NotifyDeps
 from swerve.settings import Settings
 
 from tests.domain.alerts import FACTS, NAMES, WINDOW, candidates, decision
-from tests.fakes import Crash, FakeTopic, World
+from tests.fakes import FakeTopic, World
+from tests.faults import Crash
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

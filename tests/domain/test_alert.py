@@ -5,12 +5,9 @@ from dataclasses import replace
 from importlib.resources import files
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 from swerve.domain.alert import (
     StackFacts,
-    alert_id,
     build_payload,
     named_keys,
     to_json,
@@ -41,17 +38,6 @@ def test_the_schema_refuses_what_it_does_not_know() -> None:
     assert faults(payload | {"colour": "red"})
     assert faults(payload | {"head": "other"})
     assert faults({name: value for name, value in payload.items() if name != "p_value"})
-
-
-def test_id_is_the_ulid_of_the_reference() -> None:
-    made = alert_id("user:u-7f3a91c2:switch:baby:2026-W47", 1_795_478_400_000)
-    assert made == "01M85DMB00Q5G8FER6Z52YJR64"
-
-
-@given(st.text(max_size=40), st.text(max_size=40), st.integers(0, 2**47))
-def test_ids_sort_by_time_and_tell_subjects_apart(one: str, other: str, end_ms: int) -> None:
-    assert (alert_id(one, end_ms) == alert_id(other, end_ms)) == (one == other)
-    assert alert_id(one, end_ms) < alert_id(other, end_ms + 1)
 
 
 def test_the_model_does_not_change_the_id() -> None:

@@ -206,3 +206,13 @@ def test_law_cool_down_is_kept_and_nobody_is_forgotten(weeks: list[list[Candidat
         assert {key for key in told if key[0] is Level.USER} == below
         into = {d.into for d in decisions if d.action is Action.FOLDED}
         assert into <= {d.subject_kind for d in decisions if d.level is Level.CATEGORY}
+
+
+def test_a_subject_that_is_forgotten_leaves_the_others() -> None:
+    # GIVEN
+    told = [candidate("u-1"), candidate("u-2"), candidate("u-2", Kind.SURGE)]
+    memory, _ = select(Selection(), WINDOW, told, RULES)
+    # WHEN
+    left = memory.without({"u-2", "u-3"})
+    # THEN
+    assert left == select(Selection(), WINDOW, told[:1], RULES)[0]

@@ -61,7 +61,7 @@ def notice(deps: EarlyDeps, shard: int) -> int:
     if not span:
         return 0
     partials = list(deps.windows.partials(shard, span[0], span[-1]))
-    seen_key = f"runs/early/{shard:04d}.json"
+    seen_key = f"{runs.EARLY}{shard:04d}.json"
     stored = json.loads(deps.data.get(seen_key) or b"{}")
     seen = set(stored.get("batches", ())) if stored.get("through") == through else set()
     batches = {b for b in {p.batch_id for p in partials} if b in seen or _complete(deps, b)}

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from swerve.domain.manifest import Erased
 from swerve.errors import SwerveError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ LEASE = "close"
 # execution writes beside its successor.
 LEASE_S = 5_400
 PROGRESS = "close"  # control state: {"from", "through"}: checkpoints are valid in between
+EARLY = "runs/early/"  # what early notices have looked at: batches only
 LEDGER_KEY = "checkpoints/ledger.json"
 
 
@@ -52,7 +54,9 @@ class Run:
     seen : dict
         Window to its `dirty` counter as noted: what select sets `closed` to.
     batches : dict
-        Batch id to (window to packed events), as the manifests say, inside the range.
+        Batch id to (window to events held), as the manifests say, inside the range.
+    erased : dict
+        Window to what was erased of it before: the close will not find it.
     """
 
     name: str
@@ -62,6 +66,7 @@ class Run:
     shards: int
     seen: dict[int, int]
     batches: dict[str, dict[int, int]]
+    erased: dict[int, Erased]
 
     def file(self, name: str) -> str:
         """Key of a working file in the data bucket."""
@@ -101,6 +106,8 @@ class Run:
                 batch_id: {int(window): events for window, events in counts.items()}
                 for batch_id, counts in fields["batches"].items()
             },
+            # A run that was planned before an upgrade has none.
+            erased={int(w): Erased(*counts) for w, counts in fields.get("erased", {}).items()},
         )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from swerve.adapters.faults import code_of, transient
-from swerve.domain.manifest import DedupRule, Manifest
+from swerve.domain.manifest import DedupRule, Erased, Manifest
 from swerve.domain.window import WindowSpec
 from swerve.errors import TransientFault
 from swerve.ports import PartialItem, WindowControl
@@ -62,9 +62,8 @@ class DynamoWindows:
         """Write once; False where the batch already had one."""
         return self._put_if(
             {
-                "pk": {"S": "batch"},
-                "sk": {"S": manifest.batch_id},
-                "manifest": {"S": json.dumps(asdict(manifest), sort_keys=True)},
+                **batch_key(manifest.batch_id),
+                "manifest": {"S": _told_once(manifest)},
                 "expires": {"N": str(expires_s)},
             },
             "attribute_not_exists(pk)",
@@ -279,11 +278,23 @@ class DynamoWindows:
         self.sleep(random.random() * 0.05 * 2**attempt)  # noqa: S311 - no secret
 
 
-def _partial_item(partial: PartialItem, expires_s: int) -> Item:
+def partial_key(partial: PartialItem) -> Item:
+    """Key of a segment: by what it holds, so that it is written twice to the same place."""
     label = _LABELS.label(partial.window)
     return {
         "pk": {"S": f"shard#{partial.shard:04d}"},
         "sk": {"S": f"{label}#{partial.batch_id}#{partial.segment:03d}"},
+    }
+
+
+def batch_key(batch_id: str) -> Item:
+    """Key of a manifest."""
+    return {"pk": {"S": "batch"}, "sk": {"S": batch_id}}
+
+
+def _partial_item(partial: PartialItem, expires_s: int) -> Item:
+    return {
+        **partial_key(partial),
         "data": {"B": partial.data},
         "events": {"N": str(partial.events)},
         "expires": {"N": str(expires_s)},
@@ -295,7 +306,16 @@ def _manifest(item: Item) -> Manifest:
     fields["dedup"] = DedupRule(fields["dedup"])
     fields["windows"] = {int(window): events for window, events in fields["windows"].items()}
     fields["shards"] = tuple(fields["shards"])
+    erased = json.loads(item["erased"]["S"]) if "erased" in item else {}
+    fields["erased"] = {int(window): Erased(*counts) for window, counts in erased.items()}
     return Manifest(**fields)
+
+
+def _told_once(manifest: Manifest) -> str:
+    """What a batch says when it is read; what is erased of it later has an attribute of its own."""
+    fields = asdict(manifest)
+    del fields["erased"]
+    return json.dumps(fields, sort_keys=True)
 
 
 def _window_key(window: int) -> str:
