@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from swerve.close import Checkpoint
-from swerve.domain import binary
+from swerve.domain import binary, profile
 from swerve.domain.packing import unpack
 from swerve.domain.pseudonym import subject_of
 from swerve.domain.shard import shard_of
@@ -150,7 +150,7 @@ def others_in(world: World, user: int) -> dict[str, dict[str, NDArray[Any]]]:
         if "/shard=" in key:
             state = Checkpoint.from_bytes(body).state
             others = state.only(np.flatnonzero(state.users != user))
-            found[key] = binary.load("shard/3", others.to_bytes())[1]
+            found[key] = binary.load(profile.KIND, others.to_bytes())[1]
     return found
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 RESIDUALS = 16
 FORECASTS = 2
 _RING_TOP = 65_535
-_KIND = "shard/4"  # with the layout: an older checkpoint is refused, not misread
+KIND = "shard/4"  # with the layout: an older checkpoint is refused, not misread
 _BY_USER = (
     "first",
     "events",
@@ -221,12 +221,12 @@ class ShardState:
         arrays |= self.cohort.arrays()
         arrays |= self.categories.arrays("category")
         arrays |= self.items.arrays("item")
-        return binary.dump(_KIND, {"days": self.days, "window": self.window}, arrays)
+        return binary.dump(KIND, {"days": self.days, "window": self.window}, arrays)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> ShardState:
         """Inverse of `to_bytes`."""
-        facts, arrays = binary.load(_KIND, data)
+        facts, arrays = binary.load(KIND, data)
         by_user: dict[str, Any] = {name: arrays[name] for name in _BY_USER}
         cohort = Cohort.from_arrays(facts["days"], arrays)
         items = PairTable.from_arrays("item", arrays)
