@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 COLD_START_WEEKS = 6
 _LEARN_WEEKS = 9
+_LEARN_ENDED = {Head.ENGAGEMENT: 9, Head.SURGE: 26}
 ACTIVITY = {Head.INTEREST: "activity", Head.ENGAGEMENT: "level", Head.SURGE: "level"}
 _WARY_WEEKS = 26
 _HABIT_DAYS = 6.0  # remembered days of activity
@@ -126,8 +127,9 @@ class Detector:
         above = used & (evidence["events_high"] > 0)
         surged, calmed = _surged(state, log_p[Head.SURGE], bucket[Head.SURGE], used, above)
         ended: Mapping[Head, Ended] = {Head.ENGAGEMENT: _silences(state), Head.SURGE: calmed}
-        if not old_enough or context.gap:
+        if context.gap:
             ended = NOBODY
+        ended = {h: e if context.age >= _LEARN_ENDED[h] * per_week else NOBODY[h] for h, e in ended.items()}
         histograms = Histograms.of(log_p, bucket, learnt, ended)
         scores = ShardScores(
             window=context.window,

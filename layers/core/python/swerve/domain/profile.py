@@ -165,7 +165,8 @@ class ShardState:
         leaving = np.empty((self.first.size, 4))
         leaving[:, 0], leaving[:, 2] = self.events[:, -1], self.active[:, -1]
         leaving[:, 1::2] = context.factor[-1]
-        lived = self.first + self.days * self.events.shape[1] <= context.window
+        # Of a user's first window it is known that something happened: it says nothing of how often.
+        lived = self.first + self.days * self.events.shape[1] < context.window
         old = (self.old * self.decay + leaving * lived[:, None]).astype(np.float32)
         return replace(self, old=old, events=_rolled(self.events), active=_rolled(self.active))
 

@@ -47,11 +47,11 @@ class Cohort:
     users : uint64[U]
         Sorted.
     level : float32[U, 2]
-        Decayed sums of winsorised events and active days a window.
+        Decayed sums of winsorised events and active days a window, after the first.
     span : float32[U]
-        Decayed number of windows since the user was first seen.
+        Decayed number of windows after that in which the user was first seen.
     idle : int32[U]
-        Windows since the last event.
+        Windows since the last event; -1 where the first is just coming in.
     baskets : tuple of uint64[B]
         (User, item bucket) of the last windows, newest first, by `basket_of`. A checkpoint does
         not hold them: the pair table of items does.
@@ -83,7 +83,7 @@ class Cohort:
         at = np.searchsorted(joined, self.users)
         level = np.zeros((joined.size, 2), np.float32)
         span = np.zeros(joined.size, np.float32)
-        idle = np.zeros(joined.size, np.int32)
+        idle = np.full(joined.size, -1, np.int32)
         level[at], span[at], idle[at] = self.level, self.span, self.idle
         return Cohort(self.days, joined, level, span, idle, self.baskets)
 
@@ -107,13 +107,16 @@ class Cohort:
         wide = self.widened(counts.users)
         _, bounded, _ = wide.compared(counts)
         decay = WEEKLY_DECAY ** (self.days / 7)
+        # Of a user's first window it is known that something happened: it says nothing of how often,
+        # and a shop of rare visitors would seem to fall from then on.
+        later = wide.idle >= 0
         idle = wide.idle + 1
         idle[np.searchsorted(wide.users, counts.users)] = 0
         return Cohort(
             self.days,
             wide.users,
-            (wide.level * decay + bounded).astype(np.float32),
-            (wide.span * decay + 1.0).astype(np.float32),
+            (wide.level * decay + bounded * later[:, None]).astype(np.float32),
+            (wide.span * decay + later).astype(np.float32),
             idle,
             (basket_of(counts.users[counts.bucket_user], counts.bucket), *self.baskets)[
                 : _AGAIN_WEEKS[-1] * 7 // self.days + 1
