@@ -15,7 +15,7 @@ from swerve.domain.explain import explain
 from swerve.domain.forecast import watched
 from swerve.domain.matching import SUSPECT_P
 from swerve.domain.population import RING_WEEKS
-from swerve.domain.running import BY_CALM, ENDING
+from swerve.domain.running import ENDING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 COLD_START_WEEKS = 6
 _LEARN_WEEKS = 9
-_LEARN_ENDED = {Head.ENGAGEMENT: 9, Head.SURGE: 26}
 ACTIVITY = {Head.INTEREST: "activity", Head.ENGAGEMENT: "level", Head.SURGE: "level"}
 _WARY_WEEKS = 26
 _HABIT_DAYS = 6.0  # remembered days of activity
@@ -123,13 +122,17 @@ class Detector:
             log_p[head] = np.where(judged_by[head] & np.isfinite(log_p[head]), log_p[head], 0.0)
         # The shop's own calibration starts to learn before the first alarm may sound.
         old_enough = context.age >= _LEARN_WEEKS * per_week
-        learnt = {h: judged_by[h] & calm & old_enough for h, calm in _calm(state).items()}
+        learnt = {head: some & old_enough for head, some in judged_by.items()}
+        learnt[Head.INTEREST] &= state.wary == 0
         above = used & (evidence["events_high"] > 0)
         surged, calmed = _surged(state, log_p[Head.SURGE], bucket[Head.SURGE], used, above)
-        ended: Mapping[Head, Ended] = {Head.ENGAGEMENT: _silences(state), Head.SURGE: calmed}
-        if context.gap:
-            ended = NOBODY
-        ended = {h: e if context.age >= _LEARN_ENDED[h] * per_week else NOBODY[h] for h, e in ended.items()}
+        over = {Head.ENGAGEMENT: _silences(state), Head.SURGE: calmed}
+        ended = {
+            head: over[head]
+            if context.age >= compared.from_week * per_week and not context.gap
+            else NOBODY[head]
+            for head, compared in ENDING.items()
+        }
         histograms = Histograms.of(log_p, bucket, learnt, ended)
         scores = ShardScores(
             window=context.window,
@@ -141,8 +144,9 @@ class Detector:
             evidence=evidence,
             single=single,
         )
-        state = replace(state, engaged=_engaged(log_p, bucket, used), surged=surged)
-        return _noted(state, log_p, per_week), scores
+        if not context.gap:  # what goes on while the shop is closed goes on
+            state = replace(state, engaged=_engaged(log_p, bucket, used), surged=surged)
+        return _noted(state, log_p[Head.INTEREST], _WARY_WEEKS * per_week), scores
 
     def candidates(
         self,
@@ -182,12 +186,6 @@ def evidence_of(
     return interest | engagement_evidence(state, context, judged[Head.ENGAGEMENT])
 
 
-def _calm(state: ShardState) -> dict[Head, NDArray[np.bool_]]:
-    everybody = np.ones(state.users.size, np.bool_)
-    calm = {head: state.wary[:, place] == 0 for place, head in enumerate(BY_CALM)}
-    return dict.fromkeys(Head, everybody) | calm
-
-
 def _engaged(
     log_p: Mapping[Head, Floats], bucket: Mapping[Head, NDArray[np.uint8]], used: NDArray[np.bool_]
 ) -> NDArray[np.float16]:
@@ -219,10 +217,7 @@ def _surged(
     return going.astype(np.float16), (ended, where)
 
 
-def _noted(state: ShardState, log_p: Mapping[Head, Floats], per_week: int) -> ShardState:
-    """Remember whom the running calibration should not learn from."""
-    wary = np.maximum(state.wary - 1, 0)
-    for place, head in enumerate(BY_CALM):
-        suspect = log_p[head] < np.log(SUSPECT_P)
-        wary[suspect, place] = _WARY_WEEKS * per_week
+def _noted(state: ShardState, log_p: Floats, windows: int) -> ShardState:
+    """Remember whose interest the running calibration should not learn from."""
+    wary = np.where(log_p < np.log(SUSPECT_P), windows, np.maximum(state.wary - 1, 0))
     return replace(state, wary=wary.astype(np.int16))

@@ -60,7 +60,7 @@ def weekly(state: ShardState, context: Context, users: NDArray[np.intp]) -> dict
             axis=2, dtype=np.float64
         )
         factor = context.factor[:-1, place].reshape(-1, per_week).sum(axis=1) / per_week
-        # Of a user's first window it is known that something happened: it says nothing of how often.
+        # That something happened in a user's first window says nothing of how often it does.
         lived = known[:, None] >= np.arange(seen.shape[1]) * 7 + 7
         level, worth = np.empty_like(seen), np.empty_like(seen)
         total, span = old[:, 2 * place], old[:, 2 * place + 1] / per_week

@@ -58,8 +58,8 @@ class ShardState:
         Events and active days by window, newest first.
     old : float32[U, 4]
         Before the ring, decayed: events, their factors, active days, their factors.
-    wary : int16[U, 2]
-        Windows for which a head's p-values of the user stay out of the running calibration.
+    wary : int16[U]
+        Windows for which p-values of interest of the user stay out of the running calibration.
     engaged : float16[U, 2]
         Log p of engagement in this window, and its bucket; NaN where it was not judged.
     surged : float16[U, 2]
@@ -115,7 +115,7 @@ class ShardState:
             events=np.empty((0, width), np.uint16),
             active=np.empty((0, width), np.uint8),
             old=np.empty((0, 4), np.float32),
-            wary=np.empty((0, 2), np.int16),
+            wary=np.empty(0, np.int16),
             engaged=np.empty((0, 2), np.float16),
             surged=np.empty((0, 2), np.float16),
             hidden=np.empty((0, 0), np.float16),
@@ -165,7 +165,7 @@ class ShardState:
         leaving = np.empty((self.first.size, 4))
         leaving[:, 0], leaving[:, 2] = self.events[:, -1], self.active[:, -1]
         leaving[:, 1::2] = context.factor[-1]
-        # Of a user's first window it is known that something happened: it says nothing of how often.
+        # That something happened in a user's first window says nothing of how often it does.
         lived = self.first + self.days * self.events.shape[1] < context.window
         old = (self.old * self.decay + leaving * lived[:, None]).astype(np.float32)
         return replace(self, old=old, events=_rolled(self.events), active=_rolled(self.active))

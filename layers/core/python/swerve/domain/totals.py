@@ -107,8 +107,8 @@ class Cohort:
         wide = self.widened(counts.users)
         _, bounded, _ = wide.compared(counts)
         decay = WEEKLY_DECAY ** (self.days / 7)
-        # Of a user's first window it is known that something happened: it says nothing of how often,
-        # and a shop of rare visitors would seem to fall from then on.
+        # That something happened in a user's first window says nothing of how often it does: with
+        # it, a shop of rare visitors would seem to fall from then on.
         later = wide.idle >= 0
         idle = wide.idle + 1
         idle[np.searchsorted(wide.users, counts.users)] = 0
