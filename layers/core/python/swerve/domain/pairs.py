@@ -315,18 +315,22 @@ def placed(values: NDArray[Any], at: NDArray[np.integer], size: int, fill: float
 
 def _gaps(rising: NDArray[np.integer], sizes: NDArray[np.integer]) -> NDArray[np.int32]:
     """How many numbers lie between neighbours, in lists of these sizes that each rise from 0."""
-    gaps = np.diff(rising, prepend=np.int32(-1)) - 1
+    gaps = rising.astype(np.int32)
+    gaps[1:] -= gaps[:-1] + np.int32(1)
     first = (np.cumsum(sizes) - sizes)[sizes > 0]
     gaps[first] = rising[first]
-    return gaps.astype(np.int32)
+    return gaps
 
 
 def _from_gaps(gaps: NDArray[np.integer], sizes: NDArray[np.integer]) -> NDArray[np.int64]:
     """Inverse of `_gaps`."""
-    total = np.cumsum(gaps.astype(np.int64) + 1)
+    total = gaps.astype(np.int64)
+    total += 1
+    np.cumsum(total, out=total)
     ends = np.cumsum(sizes, dtype=np.int64)
-    before = np.append(0, total)[ends - sizes]
-    return np.asarray(total - np.repeat(before, sizes) - 1)
+    before = np.append(0, total)[ends - sizes] + 1
+    total -= np.repeat(before, sizes)
+    return total
 
 
 def _apart(kinds: NDArray[np.uint8]) -> NDArray[np.uint8]:

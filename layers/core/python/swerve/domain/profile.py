@@ -263,9 +263,8 @@ class ShardState:
 
 
 def _baskets(users: NDArray[np.uint64], items: PairTable) -> tuple[NDArray[np.uint64], ...]:
-    return tuple(
-        basket_of(slot.runs.spread(users), items.keys[items.key[slot.rows]]) for slot in items.ring
-    )
+    buckets = items.keys.take(items.key)
+    return tuple(basket_of(slot.runs.spread(users), buckets.take(slot.rows)) for slot in items.ring)
 
 
 def _rolled(ring: NDArray[Any]) -> NDArray[Any]:
