@@ -89,7 +89,7 @@ def test_switch_agrees_with_the_formula(changed_shop):
         mass=np.tile(context.categories.usual * 1e9, (len(AGES_WEEKS), 1)),
         season=np.ones_like(context.categories.usual),
     )
-    ring = tuple(replace(s, season=np.ones_like(s.season)) for s in state.categories.ring)
+    ring = replace(state.categories.ring, season=np.ones_like(state.categories.ring.season))
     table = replace(state.categories, ring=ring)
     # WHEN
     gains, _ = switches(table, flat, CATEGORY_PRIOR, state.decay)

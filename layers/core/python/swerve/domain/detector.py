@@ -11,7 +11,7 @@ from swerve.domain.calibration import Histograms
 from swerve.domain.candidate import Head
 from swerve.domain.evidence_engagement import engagement_evidence
 from swerve.domain.evidence_interest import interest_evidence
-from swerve.domain.explain import explain
+from swerve.domain.explain import Subjects, explain
 from swerve.domain.forecast import watched
 from swerve.domain.matching import SUSPECT_P
 from swerve.domain.population import RING_WEEKS
@@ -163,13 +163,16 @@ class Detector:
         state : ShardState
             As `score` returned it.
         """
+        final = {h: recalibration.apply(h, scores.bucket[h], scores.p[h]) for h in p_max}
+        passed = {h: np.flatnonzero(scores.ready & (p <= p_max[h])) for h, p in final.items()}
+        rows = np.unique(np.concatenate([*passed.values(), np.empty(0, np.intp)]))
+        if not rows.size:
+            return []
+        subjects = Subjects.of(state, context, rows)
         found: list[Candidate] = []
-        for head, limit in p_max.items():
-            p = recalibration.apply(head, scores.bucket[head], scores.p[head])
-            rows = np.flatnonzero(scores.ready & (p <= limit))
-            if rows.size:
-                tables = self.calibration.heads[head]
-                found += explain(head, tables, state, scores, context, rows, p[rows])
+        for head, some in passed.items():
+            tables = self.calibration.heads[head]
+            found += explain(head, tables, subjects, scores, some, final[head][some])
         return found
 
 

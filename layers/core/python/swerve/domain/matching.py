@@ -181,6 +181,8 @@ def ended_table(
     """
     total = float(counts.sum()) / per_week
     seen = total * np.array(compared.rates) >= _ENDED_LEAST
+    if np.count_nonzero(seen) < 2:
+        return prior
     at, to = ended_of(counts, compared, per_week)[seen], wanted[seen]
     apart = np.append(True, np.diff(at) > 1e-3)[: at.size]
     at, to = at[apart], to[apart]

@@ -13,7 +13,7 @@ import numpy as np
 
 from swerve.domain import binary
 from swerve.domain.counts import BUCKETS
-from swerve.domain.pairs import PairTable, Slot, placed
+from swerve.domain.pairs import PairTable, placed
 from swerve.domain.population import RING_WEEKS
 from swerve.domain.totals import WEEKLY_DECAY, Cohort, basket_of, bounded_items
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from swerve.domain.counts import WindowCounts
     from swerve.domain.population import Context
+    from swerve.domain.ring import Ring
     from swerve.domain.window import WindowSpec
 
 RESIDUALS = 16
@@ -99,7 +100,7 @@ class ShardState:
         return float(WEEKLY_DECAY ** (self.days / 7))
 
     @property
-    def ring(self) -> tuple[Slot, ...]:
+    def ring(self) -> Ring:
         """Recent windows of the category pairs."""
         return self.categories.ring
 
@@ -264,9 +265,9 @@ class ShardState:
 
 
 def _baskets(users: NDArray[np.uint64], items: PairTable) -> tuple[NDArray[np.uint64], ...]:
-    return tuple(
-        basket_of(slot.runs.spread(users), items.keys[items.key[slot.rows]]) for slot in items.ring
-    )
+    bucket = items.keys.take(items.key.take(items.ring.rows))
+    baskets = basket_of(items.ring.spread(users), bucket)
+    return tuple(np.split(baskets, np.cumsum(items.ring.widths)[:-1]))
 
 
 def _rolled(ring: NDArray[Any]) -> NDArray[Any]:

@@ -351,7 +351,9 @@ def basket_of(users: NDArray[np.uint64], bucket: NDArray[np.integer]) -> NDArray
 
     55 bits of a keyed hash tell the users of a shard apart.
     """
-    return (users & ~_BUCKET_BITS) | bucket.astype(np.uint64)
+    basket = users & ~_BUCKET_BITS
+    basket |= bucket.astype(np.uint64)
+    return basket
 
 
 def _renamed(
@@ -370,15 +372,22 @@ def _again(cohort: Cohort) -> NDArray[np.int64]:
     places = [weeks * 7 // cohort.days for weeks in _AGAIN_WEEKS]
     for place in [place for place in places if place < len(cohort.baskets)]:
         now, then = cohort.baskets[0], cohort.baskets[place]
-        who, many = np.unique(now & ~_BUCKET_BITS, return_counts=True)
-        known, before = np.unique(then & ~_BUCKET_BITS, return_counts=True)
+        (who, many), (known, before) = _sizes(now), _sizes(then)
         both, here, there = np.intersect1d(who, known, assume_unique=True, return_indices=True)
-        alike = now[binary.rows_of(then, now) >= 0] & ~_BUCKET_BITS
+        merged = np.sort(np.concatenate([now, then]), kind="stable")  # two runs: no search
+        alike = merged[1:].compress(merged[1:] == merged[:-1]) & ~_BUCKET_BITS
         same = np.bincount(np.searchsorted(both, alike), minlength=both.size)
         few = np.maximum(many[here], _FEW_ITEMS) * np.maximum(before[there], _FEW_ITEMS)
         for i, pairs in enumerate((same, many[here] * before[there])):
             sums[i] += np.rint(FIXED * pairs / few).astype(np.int64).sum()
     return sums
+
+
+def _sizes(basket: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.intp]]:
+    """Each user's highest bits, and how many buckets the user has."""
+    user = basket & ~_BUCKET_BITS
+    first = np.flatnonzero(np.append(user.size > 0, user[1:] != user[:-1])[: user.size])
+    return user.take(first), np.diff(first, append=user.size)
 
 
 def _joined(parts: list[Tally]) -> Tally:
