@@ -100,7 +100,7 @@ DESIGN: Mapping[Head, HeadDesign] = {
         },
         edges=(10, 25, 45, 75, 110, 160),
         power=0.4,
-        share=0.5,
+        share=0.48,
         # All but the z-scores of breadth.
         long_tailed=(
             "person3",
@@ -116,7 +116,7 @@ DESIGN: Mapping[Head, HeadDesign] = {
         weights={"events_low": 2, "days_low": 1},
         edges=(2.5, 4, 5.5, 7, 9, 12, 18),
         power=0.7,
-        share=0.4,
+        share=0.45,
         steady_from=5.5,
         as_ratios=True,
     ),
@@ -124,7 +124,7 @@ DESIGN: Mapping[Head, HeadDesign] = {
         weights={"events_high": 1},
         edges=(2.5, 4, 5.5, 7, 9, 12, 18),
         power=0.7,
-        share=0.1,
+        share=0.07,
         as_ratios=True,
         controls=SURGE_CONTROLS,
     ),
