@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from swerve.errors import TransientFault, UploadGone
-from swerve.ports import AlertRow, ObjectHead, PartialItem, UploadedObject, WindowControl
+from swerve.ports import (
+    LAYOUT,
+    AlertRow,
+    ObjectHead,
+    PartialItem,
+    UploadedObject,
+    WindowControl,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -148,6 +155,10 @@ class FakeData:
         return self.files.get(key)
 
     @guarded
+    def remove(self, key: str) -> None:
+        self.files.pop(key, None)
+
+    @guarded
     def keys(self, prefix: str) -> Iterator[str]:
         return iter(sorted(key for key in self.files if key.startswith(prefix)))
 
@@ -162,6 +173,43 @@ class FakeWindows:
     states: dict[str, dict[str, str | int]] = field(default_factory=dict)
     leases: dict[str, tuple[str, int]] = field(default_factory=dict)
     vocabulary: dict[int, str] = field(default_factory=dict)
+    expiries: dict[str, int] = field(default_factory=dict)
+    shard_count: int = 2
+    layouts: dict[int, dict[tuple[int, int, str, int], PartialItem]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.layouts.setdefault(self.shard_count, self.stored)
+
+    def under(self, shard_count: int) -> FakeWindows:
+        stored = self.layouts.setdefault(shard_count, {})
+        return replace(self, stored=stored, shard_count=shard_count)
+
+    @guarded
+    def items(self, shard: int) -> Iterator[tuple[PartialItem, int]]:
+        return iter(
+            [
+                (self.stored[key], self.expiries[key[2]])
+                for key in sorted(self.stored)
+                if key[0] == shard
+            ]
+        )
+
+    def put_items(self, partials: Iterable[tuple[PartialItem, int]]) -> None:
+        for partial, expires_s in partials:
+            self._put_partial(partial, expires_s)
+
+    def remove_shard(self, shard: int) -> None:
+        for key in [key for key in sorted(self.stored) if key[0] == shard]:
+            self._remove_partial(key)
+
+    @guarded
+    def _remove_partial(self, key: tuple[int, int, str, int]) -> None:
+        self.stored.pop(key, None)
+
+    @guarded
+    def amend_manifest(self, manifest: Manifest) -> None:
+        if manifest.batch_id in self.batches:
+            self.batches[manifest.batch_id] = manifest
 
     def put_partials(self, partials: Iterable[PartialItem], expires_s: int) -> None:
         for partial in partials:
@@ -171,6 +219,7 @@ class FakeWindows:
     def _put_partial(self, partial: PartialItem, expires_s: int) -> None:
         assert len(partial.data) <= 350_000
         assert expires_s > 0
+        assert self.expiries.setdefault(partial.batch_id, expires_s) == expires_s
         key = (partial.shard, partial.window, partial.batch_id, partial.segment)
         self.stored[key] = replace(partial, data=bytes(partial.data))
 
@@ -185,9 +234,11 @@ class FakeWindows:
         )
 
     @guarded
-    def put_manifest(self, manifest: Manifest, expires_s: int) -> bool:
+    def put_manifest(
+        self, manifest: Manifest, expires_s: int, layout: Mapping[str, str | int]
+    ) -> bool:
         assert expires_s > 0
-        if manifest.batch_id in self.batches:
+        if manifest.batch_id in self.batches or self.states.get(LAYOUT) != layout:
             return False
         self.batches[manifest.batch_id] = replace(
             manifest, rejected=dict(manifest.rejected), windows=dict(manifest.windows)

@@ -177,7 +177,7 @@ def score(deps: CloseDeps, run_name: str, shard: int) -> None:
         ).encode()
         if run.kept(window):
             kept = Checkpoint(state, renames, running).to_bytes()
-            deps.data.put(runs.shard_key(spec, window, shard), kept)
+            deps.data.put(runs.shard_key(spec, window, shard, run.shards), kept)
     deps.data.put(run.file(f"scores/{shard:04d}.zip"), bundle(scored))
 
 
@@ -263,7 +263,8 @@ def checkpoint_before(deps: CloseDeps, run: Run, shard: int) -> Checkpoint:
     spec = deps.settings.windows
     if run.start is None:
         return Checkpoint(ShardState.empty(spec), Renames.none(), RunningCalibration.empty())
-    return Checkpoint.from_bytes(read(deps.data, runs.shard_key(spec, run.start, shard)))
+    stored = read(deps.data, runs.shard_key(spec, run.start, shard, run.shards))
+    return Checkpoint.from_bytes(stored)
 
 
 def _population_before(deps: CloseDeps, run: Run) -> Population:

@@ -4,32 +4,50 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from swerve.errors import LayoutChanged
+from swerve.errors import LayoutChanged, Resharding
+from swerve.ports import LAYOUT
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from swerve.ports import Windows
     from swerve.settings import Settings
 
 _ADVICE = {
-    "shards": "run `swerve reshard`, which splits the stored shards and then changes ShardCount",
+    "shards": "run `swerve reshard`, which splits the stored shards and changes ShardCount",
     "window": "deploy a second stack for another window length and replay the uploads into it",
     "time_zone": "deploy a second stack for another time zone and replay the uploads into it",
 }
 
 
-def check_deployed(windows: Windows, settings: Settings) -> None:
-    """Note the layout at the first call; raise `LayoutChanged` where it differs ever after."""
+def check_deployed(windows: Windows, settings: Settings) -> Mapping[str, str | int]:
+    """Note the layout at the first call, and return it.
+
+    Raises
+    ------
+    Resharding
+        While `swerve reshard` is at it.
+    LayoutChanged
+        Where the settings are not those of the layout.
+    """
     wanted: dict[str, str | int] = {
         "shards": settings.shard_count,
         "window": settings.window,
         "time_zone": settings.time_zone,
     }
-    if windows.state("shards") is None:
-        windows.put_state("shards", wanted, None)  # lost to another function: compared below
-    deployed = windows.state("shards") or {}
+    deployed = windows.state(LAYOUT)
+    if deployed is None:
+        windows.put_state(LAYOUT, wanted, None)  # lost to another function: compared below
+        deployed = windows.state(LAYOUT) or {}
+    if "to" in deployed:
+        raise Resharding(
+            f"this stack is being split from {deployed['shards']} into {deployed['to']} shards: it"
+            " is tried again later; where `swerve reshard` was interrupted, run it again"
+        )
     for name, value in wanted.items():
         if deployed.get(name) != value:
             raise LayoutChanged(
                 f"this stack was first deployed with {name}={deployed.get(name)!r}, now it is set "
                 f"to {value!r}: set it back, or {_ADVICE[name]}"
             )
+    return deployed

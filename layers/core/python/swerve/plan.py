@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from swerve import run as runs
 from swerve.deployed import check_deployed
 from swerve.domain.watermark import Progress
+from swerve.errors import Resharding
 from swerve.run import Run
 
 if TYPE_CHECKING:
@@ -43,7 +44,14 @@ def plan(deps: CloseDeps, owner: str, waits: int = 0) -> dict[str, Any]:
         `next` is `go` (recompute `run` over `shards`), `wait` (and say `waits` next time) or
         `nothing`.
     """
-    check_deployed(deps.windows, deps.settings)
+    try:
+        check_deployed(deps.windows, deps.settings)
+    except Resharding:
+        return _answer("nothing")  # no failure: the next execution finds the new shards
+    return _planned(deps, owner, waits)
+
+
+def _planned(deps: CloseDeps, owner: str, waits: int) -> dict[str, Any]:
     now_ms = deps.clock.now_ms()
     sources = deps.windows.watermarks()
     progress = Progress.of(sources, now_ms, deps.settings.source_idle_s)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from swerve.domain.rows import Pieces
 
 
+LAYOUT = "shards"  # name of the control item that says how stored data is laid out
+
+
 @dataclass(frozen=True, slots=True)
 class UploadedObject:
     """One version of one uploaded object, key already URL-decoded."""
@@ -97,8 +100,10 @@ class Windows(Protocol):
         """Partials of a shard with first <= window <= last, ordered (window, batch, segment)."""
         ...
 
-    def put_manifest(self, manifest: Manifest, expires_s: int) -> bool:
-        """Write once; False where the batch already had one."""
+    def put_manifest(
+        self, manifest: Manifest, expires_s: int, layout: Mapping[str, str | int]
+    ) -> bool:
+        """Write once, while `LAYOUT` is this; False where the batch had one, or it is another."""
         ...
 
     def manifest(self, batch_id: str) -> Manifest | None:
@@ -153,6 +158,46 @@ class Windows(Protocol):
 
     def names(self, keys: Iterable[int]) -> Mapping[int, str]:
         """Known names of keys."""
+        ...
+
+
+class StoredShards(Windows, Protocol):
+    """The windows table for who moves users from shard to shard."""
+
+    def under(self, shard_count: int) -> StoredShards:
+        """Return the same table as laid out by another count: its partials are others."""
+        ...
+
+    def items(self, shard: int) -> Iterator[tuple[PartialItem, int]]:
+        """All partials of a shard, ordered (window, batch, segment), and when each expires."""
+        ...
+
+    def put_items(self, partials: Iterable[tuple[PartialItem, int]]) -> None:
+        """As `put_partials`, each with its own expiry."""
+        ...
+
+    def remove_shard(self, shard: int) -> None:
+        """Delete all partials of a shard."""
+        ...
+
+    def amend_manifest(self, manifest: Manifest) -> None:
+        """Write another text of a manifest that there is; its expiry stays."""
+        ...
+
+
+class StoredData(Data, Protocol):
+    """The data bucket for who also deletes."""
+
+    def remove(self, key: str) -> None:
+        """Delete; harmless where there is no such key."""
+        ...
+
+
+class Deployment(Protocol):
+    """The parameters of the stack."""
+
+    def set_shard_count(self, shard_count: int) -> None:
+        """Give all functions the new count, and return when they have it."""
         ...
 
 

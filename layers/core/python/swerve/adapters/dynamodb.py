@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -14,7 +14,7 @@ from swerve.adapters.faults import code_of, transient
 from swerve.domain.manifest import DedupRule, Manifest
 from swerve.domain.window import WindowSpec
 from swerve.errors import TransientFault
-from swerve.ports import PartialItem, WindowControl
+from swerve.ports import LAYOUT, PartialItem, WindowControl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,49 +25,92 @@ _WRITES = 25  # quota of BatchWriteItem
 _READS = 100  # quota of BatchGetItem
 _ATTEMPTS = 6
 _LABELS = WindowSpec()  # a label is a date whatever the length of a window
+# Why a transaction may be tried again: another was at the same item just then.
+_PASSING = frozenset(
+    {"None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
+)
 _AFTER_ALL = "~"  # sorts after every character of a batch id
 
 
 @dataclass(frozen=True, slots=True)
 class DynamoWindows:
-    """One table; every read that exactness rests on is strongly consistent."""
+    """One table; every read that exactness rests on is strongly consistent.
+
+    The key of a partial names the count of shards beside the shard, so that the same users can be
+    stored under two counts at a time.
+    """
 
     client: Any
     table: str
+    shard_count: int
     sleep: Callable[[float], None] = time.sleep
 
     def put_partials(self, partials: Iterable[PartialItem], expires_s: int) -> None:
         """Write at deterministic keys: writing again changes nothing."""
-        self._write(_partial_item(partial, expires_s) for partial in partials)
+        self.put_items((partial, expires_s) for partial in partials)
 
     def partials(self, shard: int, first: int, last: int) -> Iterator[PartialItem]:
         """Partials of a shard with first <= window <= last, ordered (window, batch, segment)."""
         low, high = _LABELS.label(first), _LABELS.label(last)
-        for item in self._query(
-            f"shard#{shard:04d}",
-            "sk BETWEEN :low AND :high",
-            {":low": {"S": low}, ":high": {"S": f"{high}#{_AFTER_ALL}"}},
-        ):
-            label, batch_id, segment = item["sk"]["S"].split("#")
-            yield PartialItem(
-                shard,
-                _LABELS.parse(label),
-                batch_id,
-                int(segment),
-                bytes(item["data"]["B"]),
-                int(item["events"]["N"]),
-            )
+        condition = "sk BETWEEN :low AND :high"
+        values = {":low": {"S": low}, ":high": {"S": f"{high}#{_AFTER_ALL}"}}
+        for item in self._query(self._shard(shard), condition, values):
+            yield _partial(shard, item)
 
-    def put_manifest(self, manifest: Manifest, expires_s: int) -> bool:
-        """Write once; False where the batch already had one."""
-        return self._put_if(
-            {
+    def under(self, shard_count: int) -> DynamoWindows:
+        """Return the same table as laid out by another count: its partials are others."""
+        return replace(self, shard_count=shard_count)
+
+    def items(self, shard: int) -> Iterator[tuple[PartialItem, int]]:
+        """All partials of a shard, ordered (window, batch, segment), and when each expires."""
+        for item in self._query(self._shard(shard)):
+            yield _partial(shard, item), int(item["expires"]["N"])
+
+    def put_items(self, partials: Iterable[tuple[PartialItem, int]]) -> None:
+        """As `put_partials`, each with its own expiry."""
+        self._write(
+            {"PutRequest": {"Item": self._partial_item(partial, expires_s)}}
+            for partial, expires_s in partials
+        )
+
+    def remove_shard(self, shard: int) -> None:
+        """Delete all partials of a shard."""
+        self._write(
+            {"DeleteRequest": {"Key": {"pk": item["pk"], "sk": item["sk"]}}}
+            for item in self._query(self._shard(shard), keys_only=True)
+        )
+
+    def put_manifest(
+        self, manifest: Manifest, expires_s: int, layout: Mapping[str, str | int]
+    ) -> bool:
+        """Write once, while `LAYOUT` is this; False where the batch had one, or it is another."""
+        unchanged = {
+            "TableName": self.table,
+            "Key": {"pk": {"S": "control"}, "sk": {"S": f"state#{LAYOUT}"}},
+            "ConditionExpression": "#state = :layout",
+            "ExpressionAttributeNames": {"#state": "state"},
+            "ExpressionAttributeValues": {":layout": {"S": _text(layout)}},
+        }
+        put = {
+            "TableName": self.table,
+            "Item": {
                 "pk": {"S": "batch"},
                 "sk": {"S": manifest.batch_id},
-                "manifest": {"S": json.dumps(asdict(manifest), sort_keys=True)},
+                "manifest": {"S": _manifest_text(manifest)},
                 "expires": {"N": str(expires_s)},
             },
-            "attribute_not_exists(pk)",
+            "ConditionExpression": "attribute_not_exists(pk)",
+        }
+        return self._transact([{"ConditionCheck": unchanged}, {"Put": put}])
+
+    def amend_manifest(self, manifest: Manifest) -> None:
+        """Write another text of a manifest that there is; its expiry stays."""
+        self._update(
+            manifest.batch_id,
+            "SET manifest = :text",
+            {":text": {"S": _manifest_text(manifest)}},
+            "attribute_exists(pk)",
+            pk="batch",
         )
 
     def manifest(self, batch_id: str) -> Manifest | None:
@@ -174,15 +217,13 @@ class DynamoWindows:
     def put_names(self, names: Mapping[int, str]) -> None:
         """Add to the vocabulary (key -> name); idempotent."""
         self._write(
-            {"pk": {"S": "vocabulary"}, "sk": {"S": f"{key:016x}"}, "name": {"S": name}}
+            {"PutRequest": {"Item": {**_name_key(key), "name": {"S": name}}}}
             for key, name in sorted(names.items())
         )
 
     def names(self, keys: Iterable[int]) -> Mapping[int, str]:
         """Known names of keys."""
-        wanted = [
-            {"pk": {"S": "vocabulary"}, "sk": {"S": f"{key:016x}"}} for key in sorted(set(keys))
-        ]
+        wanted = [_name_key(key) for key in sorted(set(keys))]
         found: dict[int, str] = {}
         for at in range(0, len(wanted), _READS):
             for item in self._read(wanted[at : at + _READS]):
@@ -193,7 +234,12 @@ class DynamoWindows:
         return self._query("control", "begins_with(sk, :prefix)", {":prefix": {"S": prefix}})
 
     def _query(
-        self, pk: str, condition: str = "", values: Mapping[str, Any] | None = None
+        self,
+        pk: str,
+        condition: str = "",
+        values: Mapping[str, Any] | None = None,
+        *,
+        keys_only: bool = False,
     ) -> Iterator[Item]:
         request: dict[str, Any] = {
             "TableName": self.table,
@@ -201,6 +247,8 @@ class DynamoWindows:
             "KeyConditionExpression": "pk = :pk" + (f" AND {condition}" if condition else ""),
             "ExpressionAttributeValues": {":pk": {"S": pk}, **(values or {})},
         }
+        if keys_only:
+            request["ProjectionExpression"] = "pk, sk"
         while True:
             with transient(f"query of {pk}"):
                 page = self.client.query(**request)
@@ -231,10 +279,15 @@ class DynamoWindows:
             return _met(lambda: self.client.put_item(TableName=self.table, **request))
 
     def _update(
-        self, sk: str, expression: str, values: Mapping[str, Any], condition: str = ""
+        self,
+        sk: str,
+        expression: str,
+        values: Mapping[str, Any],
+        condition: str = "",
+        pk: str = "control",
     ) -> bool:
         request: dict[str, Any] = {
-            "Key": {"pk": {"S": "control"}, "sk": {"S": sk}},
+            "Key": {"pk": {"S": pk}, "sk": {"S": sk}},
             "UpdateExpression": expression,
             "ExpressionAttributeValues": values,
         }
@@ -243,10 +296,27 @@ class DynamoWindows:
         with transient(f"update of {sk}"):
             return _met(lambda: self.client.update_item(TableName=self.table, **request))
 
-    def _write(self, items: Iterable[Item]) -> None:
+    def _transact(self, writes: list[dict[str, Any]]) -> bool:
+        """Write all, or nothing and return False where a condition is not met."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                with transient("transaction"):
+                    self.client.transact_write_items(TransactItems=writes)
+            except ClientError as error:
+                reasons = {r["Code"] for r in error.response.get("CancellationReasons", ())}
+                if "ConditionalCheckFailed" in reasons:
+                    return False
+                if not reasons or reasons - _PASSING:
+                    raise
+            else:
+                return True
+            self._back_off(attempt)
+        raise TransientFault(f"{self.table}: others wrote the same items, {_ATTEMPTS} times")
+
+    def _write(self, requests: Iterable[dict[str, Any]]) -> None:
         batch: list[dict[str, Any]] = []
-        for item in items:
-            batch.append({"PutRequest": {"Item": item}})
+        for request in requests:
+            batch.append(request)
             if len(batch) == _WRITES:
                 self._write_batch(batch)
                 batch = []
@@ -278,16 +348,38 @@ class DynamoWindows:
         # Full jitter (AWS Builders' Library, "Timeouts, retries and backoff with jitter").
         self.sleep(random.random() * 0.05 * 2**attempt)  # noqa: S311 - no secret
 
+    def _shard(self, shard: int) -> str:
+        return f"shard#{shard:04d}/{self.shard_count:04d}"
 
-def _partial_item(partial: PartialItem, expires_s: int) -> Item:
-    label = _LABELS.label(partial.window)
-    return {
-        "pk": {"S": f"shard#{partial.shard:04d}"},
-        "sk": {"S": f"{label}#{partial.batch_id}#{partial.segment:03d}"},
-        "data": {"B": partial.data},
-        "events": {"N": str(partial.events)},
-        "expires": {"N": str(expires_s)},
-    }
+    def _partial_item(self, partial: PartialItem, expires_s: int) -> Item:
+        label = _LABELS.label(partial.window)
+        return {
+            "pk": {"S": self._shard(partial.shard)},
+            "sk": {"S": f"{label}#{partial.batch_id}#{partial.segment:03d}"},
+            "data": {"B": partial.data},
+            "events": {"N": str(partial.events)},
+            "expires": {"N": str(expires_s)},
+        }
+
+
+def _partial(shard: int, item: Item) -> PartialItem:
+    label, batch_id, segment = item["sk"]["S"].split("#")
+    return PartialItem(
+        shard,
+        _LABELS.parse(label),
+        batch_id,
+        int(segment),
+        bytes(item["data"]["B"]),
+        int(item["events"]["N"]),
+    )
+
+
+def _name_key(key: int) -> Item:
+    return {"pk": {"S": "vocabulary"}, "sk": {"S": f"{key:016x}"}}
+
+
+def _manifest_text(manifest: Manifest) -> str:
+    return json.dumps(asdict(manifest), sort_keys=True)
 
 
 def _manifest(item: Item) -> Manifest:

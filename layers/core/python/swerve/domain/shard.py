@@ -12,6 +12,14 @@ if TYPE_CHECKING:
 ROUTING_BITS = 32
 
 
+def shard_bits(shard_count: int) -> int:
+    """How many bits of the routing hash name a shard; raise ValueError for a bad count."""
+    bits = int(shard_count).bit_length() - 1
+    if 1 << bits != shard_count or not 0 <= bits <= 16:
+        raise ValueError(f"ShardCount must be a power of two up to 65536, not {shard_count}")
+    return bits
+
+
 def shard_of(routing: NDArray[np.uint32], shard_count: int) -> NDArray[np.uint16]:
     """Shard of each routing hash: its top bits, so that doubling the count splits every shard.
 
@@ -20,7 +28,17 @@ def shard_of(routing: NDArray[np.uint32], shard_count: int) -> NDArray[np.uint16
     >>> shard_of(np.array([0, 2**31, 2**32 - 1], np.uint32), 4).tolist()
     [0, 2, 3]
     """
-    bits = int(shard_count).bit_length() - 1
-    if 1 << bits != shard_count or not 0 <= bits <= 16:
-        raise ValueError(f"ShardCount must be a power of two up to 65536, not {shard_count}")
-    return (routing.astype(np.uint64) >> np.uint64(ROUTING_BITS - bits)).astype(np.uint16)
+    bits = np.uint64(ROUTING_BITS - shard_bits(shard_count))
+    return (routing.astype(np.uint64) >> bits).astype(np.uint16)
+
+
+def children_of(shard: int, before: int, after: int) -> range:
+    """Which of `after` shards hold the users of one of `before` shards.
+
+    Examples
+    --------
+    >>> children_of(3, before=4, after=8)
+    range(6, 8)
+    """
+    each = after // before
+    return range(shard * each, (shard + 1) * each)
