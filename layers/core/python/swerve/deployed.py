@@ -20,6 +20,15 @@ _ADVICE = {
 }
 
 
+def layout_of(settings: Settings) -> dict[str, str | int]:
+    """How stored data is laid out by these settings."""
+    return {
+        "shards": settings.shard_count,
+        "window": settings.window,
+        "time_zone": settings.time_zone,
+    }
+
+
 def check_deployed(windows: Windows, settings: Settings) -> Mapping[str, str | int]:
     """Note the layout at the first call, and return it.
 
@@ -30,11 +39,7 @@ def check_deployed(windows: Windows, settings: Settings) -> Mapping[str, str | i
     LayoutChanged
         Where the settings are not those of the layout.
     """
-    wanted: dict[str, str | int] = {
-        "shards": settings.shard_count,
-        "window": settings.window,
-        "time_zone": settings.time_zone,
-    }
+    wanted = layout_of(settings)
     deployed = windows.state(LAYOUT)
     if deployed is None:
         windows.put_state(LAYOUT, wanted, None)  # lost to another function: compared below
