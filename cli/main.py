@@ -12,6 +12,7 @@ from cli.backtest import backtest
 from cli.check import check
 from cli.faults import OneClearLine
 from cli.options import Kind, Level, Port, Severity, StackName, WindowLength, checked_zone
+from cli.reshard import reshard
 from cli.training import evaluate, export, train, tune
 
 LOCAL = "Try it here"
@@ -380,6 +381,7 @@ def empty_uploads(
 
 
 app.command(rich_help_panel=FILES)(check)
+app.command(rich_help_panel=OPERATE)(reshard)
 app.command(rich_help_panel=OFFLINE)(backtest)
 for offline in (train, tune, export, evaluate):
     app.command(rich_help_panel=OFFLINE)(offline)
