@@ -46,29 +46,29 @@ def reshard(
     from cli.stack import open_stack
 
     opened = open_stack(stack)
-    deps = _deps_of(opened)
+    deps = deps_of(opened)
     asked = task(deps, to)
     if asked is None:
         typer.echo(f"There are {to} shards already: nothing is to be done.")
         return
-    typer.echo(f"{'shard':>12}  {'users':>9}  {'items':>9}  {'MB':>9}")
+    if asked.is_begun:
+        typer.echo(f"A split from {asked.before} into {asked.after} shards was interrupted.")
     if dry_run:
         told = _Told()
         for portion in survey(deps, asked):
             told(portion)
         typer.echo(f"Nothing was changed. {told.largest}")
         return
-    _split(opened, deps, asked)
+    split(opened, deps, asked)
 
 
-def _split(stack: Stack, deps: ReshardDeps, asked: Task) -> None:
+def split(stack: Stack, deps: ReshardDeps, asked: Task) -> None:
+    """Do it, and say what became of every shard and every row."""
     from swerve.ledger import ledger
-    from swerve.reshard import reshard as split
+    from swerve.reshard import reshard as split_stored
 
-    if asked.is_begun:
-        typer.echo(f"An earlier call was interrupted: {asked.before} into {asked.after} shards.")
     told, began = _Told(), time.monotonic()
-    outcome = split(deps, asked, f"reshard-{uuid4().hex[:12]}", told)
+    outcome = split_stored(deps, asked, f"reshard-{uuid4().hex[:12]}", told)
     typer.echo(
         f"{asked.before} shards are {asked.after} now, after {time.monotonic() - began:.0f} s."
         f" {told.largest}"
@@ -113,10 +113,14 @@ def _balance(found: Ledger) -> str:
 class _Told:
     """Prints every shard as it comes, and remembers the largest."""
 
+    shards: int = 0
     before: int = 0
     after: int = 0
 
     def __call__(self, portion: Portion) -> None:
+        if not self.shards:
+            typer.echo(f"{'shard':>12}  {'users':>9}  {'items':>9}  {'MB':>9}")
+        self.shards += 1
         typer.echo(_row(str(portion.shard), portion.held))
         for shard, size in portion.after.items():
             typer.echo(_row(f"-> {shard}", size))
@@ -132,7 +136,8 @@ def _row(name: str, size: Size) -> str:
     return f"{name:>12}  {size.users:9,}  {size.items:9,}  {size.data_bytes / 1e6:9.2f}"
 
 
-def _deps_of(stack: Stack) -> ReshardDeps:
+def deps_of(stack: Stack) -> ReshardDeps:
+    """The ports of a stack."""
     from swerve.adapters import aws
     from swerve.adapters.clock import SystemClock
     from swerve.reshard import ReshardDeps

@@ -151,8 +151,8 @@ def population(deps: CloseDeps, run_name: str) -> None:
     _note_counts(deps, spec, counts, packed)
 
 
-def score(deps: CloseDeps, run_name: str, shard: int) -> None:
-    """Score every user of a shard, silent ones too, window by window from the checkpoint."""
+def score(deps: CloseDeps, run_name: str, shard: int) -> int:
+    """Score every user of a shard, silent ones too, window by window; return how many they are."""
     run, spec = Run.load(deps.data, run_name), deps.settings.windows
     contexts = unbundle(read(deps.data, run.file("contexts.zip")))
     before = checkpoint_before(deps, run, shard)
@@ -179,6 +179,7 @@ def score(deps: CloseDeps, run_name: str, shard: int) -> None:
             kept = Checkpoint(state, renames, running).to_bytes()
             deps.data.put(runs.shard_key(spec, window, shard, run.shards), kept)
     deps.data.put(run.file(f"scores/{shard:04d}.zip"), bundle(scored))
+    return int(state.users.size)
 
 
 def calibrate(deps: CloseDeps, run_name: str) -> None:

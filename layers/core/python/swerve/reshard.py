@@ -193,7 +193,8 @@ def _lease(deps: ReshardDeps, owner: str) -> Iterator[None]:
     if not _renewed(deps, owner):
         raise SwerveError(
             "the shards are in use: a close is running, or another `swerve reshard`; run again when"
-            f" it is done (one that died is waited for {runs.LEASE_S // 60} minutes at most)"
+            f" it is done (one that died holds them for {LEASE_S // 60} minutes, a close for"
+            f" {runs.LEASE_S // 60})"
         )
     try:
         yield
