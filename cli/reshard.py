@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _PARAMETER = "ShardCount"
 _PATIENCE_S = 1800
-_LOOK_S = 0.5
+_LOOK_S = 1.0
 
 
 def reshard(
@@ -87,9 +87,9 @@ def _remarks(outcome: Outcome, asked: Task, *, local: bool) -> Iterator[str]:
             f"Of {outcome.promised:,} events that manifests speak of, {outcome.events:,} are kept:"
             " the others expired, or a close will say which batch to upload again."
         )
-    if outcome.homeless:
+    if outcome.unplaced:
         yield (
-            f"Of {outcome.homeless:,} users no event is kept, so where they belong is not known:"
+            f"Of {outcome.unplaced:,} users no event is kept, so where they belong is not known:"
             " one who comes back may count as new."
         )
     if not local:

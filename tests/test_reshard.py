@@ -97,7 +97,7 @@ def test_it_is_as_if_there_had_been_so_many_from_the_start(
     outcome, _ = split(few.world, after, few.settings)
     # THEN at once, and after the next close
     assert outcome.events == outcome.promised == len(shop(weeks, users, seed))
-    assert outcome.homeless == 0
+    assert outcome.unplaced == 0
     few = under(few.world, after)
     assert_same(few.world, many.world)
     few.close()
@@ -136,7 +136,7 @@ def test_a_key_rotated_before_the_split():
     # WHEN
     outcome, _ = split(few.world)
     # THEN
-    assert outcome.homeless == 0
+    assert outcome.unplaced == 0
     assert_same(few.world, many.world)
 
 
@@ -149,7 +149,7 @@ def test_who_has_no_event_left_is_still_remembered():
     # WHEN
     outcome, _ = split(closer.world)
     # THEN
-    assert outcome.homeless == users
+    assert outcome.unplaced == users
     remembered = {
         int(key[-14:-12]): Checkpoint.from_bytes(body).state.users.size
         for key, body in sorted(closer.world.data.files.items())

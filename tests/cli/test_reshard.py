@@ -171,7 +171,7 @@ def test_wrong_uses_are_answered(deps: ReshardDeps) -> None:
     assert "swerve: the shards are in use: a close is running" in said()
 
 
-def test_what_was_lost_or_has_no_home_is_said(deps: ReshardDeps) -> None:
+def test_what_was_lost_is_said(deps: ReshardDeps) -> None:
     # GIVEN
     stored = deps.windows.under(2).stored  # type: ignore[attr-defined]
     stored.pop(next(iter(stored)))

@@ -107,13 +107,13 @@ class Outcome:
     ----------
     events, promised : int
         Packed events that were found, and those that manifests speak of.
-    homeless : int
+    unplaced : int
         Users of whom no event is kept: they are remembered in the first shard that follows.
     """
 
     events: int = 0
     promised: int = 0
-    homeless: int = 0
+    unplaced: int = 0
 
 
 def task(deps: ReshardDeps, to: int | None = None) -> Task | None:
@@ -286,12 +286,12 @@ class _Reshard:
         batches = {manifest.batch_id: manifest for manifest in windows.manifests()}
         segments: Counter[str] = Counter()
         homes: dict[str, set[int]] = {batch_id: set() for batch_id in batches}
-        events = homeless = 0
+        events = unplaced = 0
         for shard in range(self._asked.before):
             content = _read(self._deps, self._asked, shard, batches)
             self._hold()
             windows.under(self._asked.after).put_items(content.partials)
-            homeless += self._copy_checkpoints(shard, content.users)
+            unplaced += self._copy_checkpoints(shard, content.users)
             for partial, _ in content.partials:
                 segments[partial.batch_id] += 1
                 homes[partial.batch_id].add(partial.shard)
@@ -304,21 +304,21 @@ class _Reshard:
             )
             if amended != manifest:
                 windows.amend_manifest(amended)
-        return Outcome(events, sum(manifest.packed for manifest in batches.values()), homeless)
+        return Outcome(events, sum(manifest.packed for manifest in batches.values()), unplaced)
 
     def _copy_checkpoints(self, shard: int, users: UserTable) -> int:
-        """Split what is remembered after each window; how many users had no home at the last."""
+        """Split what is remembered after each window; how many users had no place at the last."""
         deps, asked, spec = self._deps, self._asked, self._deps.settings.windows
         children = children_of(shard, asked.before, asked.after)
         done = deps.windows.state(runs.PROGRESS)
-        homeless = 0
+        unplaced = 0
         for window in range(int(done["from"]), int(done["through"]) + 1, spec.days) if done else ():
             stored = deps.data.get(runs.shard_key(spec, window, shard, asked.before))
             if stored is None:
                 continue  # a lifecycle rule removed it: a close that needs it says so
             whole = Checkpoint.from_bytes(stored)
             homes = Homes.of(users, whole.renames, children[0], asked.after)
-            homeless = int(np.count_nonzero(~homes.known(whole.state.users)))
+            unplaced = int(np.count_nonzero(~homes.known(whole.state.users)))
             self._hold()
             for child in children:
                 # The running calibration estimates the shop: of a part it would only be noisier.
@@ -329,7 +329,7 @@ class _Reshard:
                 )
                 key = runs.shard_key(spec, window, child, asked.after)
                 deps.data.put(key, part.to_bytes())
-        return homeless
+        return unplaced
 
     def _remove_old(self) -> None:
         """Delete what exists for nobody any more."""
