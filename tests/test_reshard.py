@@ -84,8 +84,10 @@ def assert_same(world: World, expected: World, note: str = "") -> None:
 def test_it_is_as_if_there_had_been_so_many_from_the_start(
     seed, users, before, doublings, weeks, done
 ):
-    # GIVEN the same files under few shards and under many, some closed and some not
-    after, files = before << doublings, weeks_of(shop(weeks, users, seed))
+    # GIVEN the same files under few shards and under many, some closed and some not. Everybody acts
+    # every week: a shard in which nobody does is, to the network, one of a source without hours
+    events = shop(weeks, users, seed, actions=25.0)
+    after, files = before << doublings, weeks_of(events)
     few, many = under(World(), before), under(World(), after)
     for closer in (few, many):
         for week in files[:done]:
@@ -96,7 +98,7 @@ def test_it_is_as_if_there_had_been_so_many_from_the_start(
     # WHEN
     outcome, _ = split(few.world, after, few.settings)
     # THEN at once, and after the next close
-    assert outcome.events == outcome.promised == len(shop(weeks, users, seed))
+    assert outcome.events == outcome.promised == len(events)
     assert outcome.unplaced == 0
     few = under(few.world, after)
     assert_same(few.world, many.world)
@@ -276,6 +278,23 @@ def test_closes_do_nothing_meanwhile_and_early_notices_wait():
     assert said == ["nothing"]
     assert [json.loads(body)["shard"] for body in closer.world.score_queue.bodies] == [0, 1, 2, 3]
     assert under(closer.world, 4).close() == 1
+
+
+def test_a_split_between_two_calls_of_plan_leaves_nothing_to_do(monkeypatch):
+    # GIVEN plan has looked at the layout, and not yet taken the lease
+    closer = before_last_week()
+    closer.world.clock.advance(SETTINGS.settle_s)
+    old, deps, watermarks = closer.world.windows, closer.deps, closer.world.windows.watermarks
+
+    def late():
+        monkeypatch.setattr(old, "watermarks", watermarks)
+        split(closer.world)
+        return watermarks()
+
+    monkeypatch.setattr(old, "watermarks", late)
+    # WHEN / THEN
+    assert plan.plan(deps, "execution")["next"] == "nothing"
+    assert under(closer.world, 4).close("another") == 1
 
 
 def test_a_close_that_runs_is_not_disturbed():
