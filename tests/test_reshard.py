@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from swerve import early, plan
+from swerve import close, early, plan
 from swerve.close import Checkpoint
 from swerve.deployed import check_deployed
 from swerve.domain.alert import StackFacts
@@ -323,6 +323,20 @@ def test_who_is_silent_too_long_is_replaced_and_stops():
     with pytest.raises(SwerveError, match="took over"):
         reshard(deps, task(deps), "sleeper", sleeps)
     assert_same(closer.world, expected)
+
+
+def test_score_says_how_many_users_a_shard_has_for_the_alarm():
+    # GIVEN
+    closer = before_last_week()
+    closer.world.clock.advance(SETTINGS.settle_s)
+    answer = plan.plan(closer.deps, "execution")
+    for shard in answer["shards"]:
+        close.merge(closer.deps, answer["run"], shard)
+    close.population(closer.deps, answer["run"])
+    # WHEN
+    users = [close.score(closer.deps, answer["run"], shard) for shard in answer["shards"]]
+    # THEN
+    assert sum(users) == np.unique(history().user).size
 
 
 def test_functions_of_the_old_count_are_refused_afterwards():
