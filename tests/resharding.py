@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 from swerve.close import Checkpoint
+from swerve.domain.alert import StackFacts
+from swerve.early import EarlyDeps
+from swerve.ledger import ledger
 from swerve.reshard import Outcome, Portion, ReshardDeps, reshard, task
 
-from tests.closing import SETTINGS, Closer
+from tests.closing import SETTINGS, Closer, alerts_of, history, upload, weeks_of
+from tests.fakes import World
+
+BEFORE = SETTINGS.shard_count
 
 if TYPE_CHECKING:
     from swerve.settings import Settings
 
-    from tests.fakes import Faults, World
+    from tests.faults import Faults
 
 
 @dataclass
@@ -72,3 +80,42 @@ def kept_of(world: World) -> dict[str, object]:
         elif key.startswith(("checkpoints/", "selection/")):
             kept[key] = body
     return kept
+
+
+@cache
+def _closed_weeks(shards: int, weeks: int) -> World:
+    closer = under(World(), shards)
+    for week in weeks_of(history())[:weeks]:
+        upload(closer.world, week, closer.settings)
+    closer.close()
+    return closer.world
+
+
+def closed_weeks(shards: int, weeks: int = 10) -> Closer:
+    """So many weeks of the history, uploaded and closed."""
+    return under(copy.deepcopy(_closed_weeks(shards, weeks)), shards)
+
+
+def early_deps_of(closer: Closer) -> EarlyDeps:
+    world, facts = closer.world, StackFacts.of(closer.settings)
+    ports = (world.windows, world.data, world.alerts, world.notify_queue, world.clock)
+    return EarlyDeps(closer.settings, *ports, facts)
+
+
+def assert_same(world: World, expected: World, note: str = "") -> None:
+    assert world.windows.stored == expected.windows.stored, note
+    assert world.windows.expiries == expected.windows.expiries, note
+    assert world.windows.batches == expected.windows.batches, note
+    assert world.windows.states == expected.windows.states, note
+    assert kept_of(world) == kept_of(expected), note
+    assert sorted(alerts_of(world)) == sorted(alerts_of(expected)), note
+    balance = ledger(world.windows, world.data, SETTINGS.windows)
+    assert balance.balanced, note
+    assert balance == ledger(expected.windows, expected.data, SETTINGS.windows), note
+
+
+class Meanwhile:
+    """A deployment in whose place a test acts while uploads and closes stand still."""
+
+    def __init__(self, act):
+        self.set_shard_count = lambda _: act()

@@ -30,10 +30,12 @@ from tests.closing import (
     upload,
     weeks_of,
 )
-from tests.fakes import Crash, World
+from tests.faults import Crash
 
 if TYPE_CHECKING:
     from swerve.ports import AlertRow
+
+    from tests.fakes import World
 
 SLOW = settings(
     max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True

@@ -15,7 +15,8 @@ from swerve.domain.selection import Selection, Standing
 from swerve.early import EarlyDeps, notice
 
 from tests.closing import MONDAY, SETTINGS, Closer, shop, upload
-from tests.fakes import Crash, World
+from tests.fakes import World
+from tests.faults import Crash
 
 WEEKS = 9
 OPEN = MONDAY + 7 * WEEKS

@@ -15,7 +15,8 @@ from swerve.ingest import Delivery, ingest
 from swerve.ledger import ledger
 
 from tests.closing import SETTINGS, Closer, alerts_of, shop, state_of
-from tests.fakes import Crash, World
+from tests.fakes import World
+from tests.faults import Crash
 from tests.ingesting import deps_of
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ import pytest
 from swerve.errors import TransientFault, UploadGone
 from swerve.ports import AlertRow, UploadedObject
 
-from tests.fakes import Crash, World
+from tests.fakes import World
+from tests.faults import Crash
 
 
 def row(revision: int = 0) -> AlertRow:

@@ -14,7 +14,7 @@ from swerve.errors import TransientFault
 from swerve.ingest import Delivery, ingest
 from swerve.receipt import Receipt
 
-from tests.fakes import Crash
+from tests.faults import Crash
 from tests.ingesting import FIXTURES, NOW_MS, SETTINGS, deps_of, new_world, stored, upload
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from swerve import plan, run
 from swerve.errors import SwerveError
 
 from tests.closing import SETTINGS, before_last_week
-from tests.fakes import Crash
+from tests.faults import Crash
 
 
 def test_after_a_crash_another_execution_takes_over_when_the_lease_ends():

@@ -18,7 +18,8 @@ from swerve.publishing import LEASE_MS, NotifyDeps
 from swerve.settings import Settings
 
 from tests.domain.alerts import FACTS, NAMES, WINDOW, candidates, decision
-from tests.fakes import Crash, FakeTopic, World
+from tests.fakes import FakeTopic, World
+from tests.faults import Crash
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

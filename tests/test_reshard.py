@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import pytest
@@ -14,7 +13,6 @@ from hypothesis import strategies as st
 from swerve import close, early, plan
 from swerve.close import Checkpoint
 from swerve.deployed import check_deployed
-from swerve.domain.alert import StackFacts
 from swerve.errors import LayoutChanged, Resharding, SwerveError
 from swerve.ingest import ingest
 from swerve.ledger import ledger
@@ -33,43 +31,19 @@ from tests.closing import (
     upload,
     weeks_of,
 )
-from tests.fakes import Crash, World
-from tests.resharding import deps_of, kept_of, split, under
+from tests.fakes import World
+from tests.faults import Crash
+from tests.resharding import (
+    BEFORE,
+    Meanwhile,
+    assert_same,
+    closed_weeks,
+    deps_of,
+    early_deps_of,
+    split,
+    under,
+)
 from tests.test_exactly_once import deliver, uploaded_both
-
-BEFORE = SETTINGS.shard_count
-
-
-@cache
-def _closed_weeks(shards: int, weeks: int) -> World:
-    closer = under(World(), shards)
-    for week in weeks_of(history())[:weeks]:
-        upload(closer.world, week, closer.settings)
-    closer.close()
-    return closer.world
-
-
-def closed_weeks(shards: int, weeks: int = 10) -> Closer:
-    """So many weeks of the history, uploaded and closed."""
-    return under(copy.deepcopy(_closed_weeks(shards, weeks)), shards)
-
-
-def early_deps_of(closer: Closer) -> early.EarlyDeps:
-    world, facts = closer.world, StackFacts.of(closer.settings)
-    ports = (world.windows, world.data, world.alerts, world.notify_queue, world.clock)
-    return early.EarlyDeps(closer.settings, *ports, facts)
-
-
-def assert_same(world: World, expected: World, note: str = "") -> None:
-    assert world.windows.stored == expected.windows.stored, note
-    assert world.windows.expiries == expected.windows.expiries, note
-    assert world.windows.batches == expected.windows.batches, note
-    assert world.windows.states == expected.windows.states, note
-    assert kept_of(world) == kept_of(expected), note
-    assert sorted(alerts_of(world)) == sorted(alerts_of(expected)), note
-    balance = ledger(world.windows, world.data, SETTINGS.windows)
-    assert balance.balanced, note
-    assert balance == ledger(expected.windows, expected.data, SETTINGS.windows), note
 
 
 @settings(max_examples=12, deadline=None)
@@ -185,13 +159,6 @@ def test_a_crash_between_any_two_calls_and_a_second_call():
         assert_same(world, expected, f"call {k}")
         assert not world.windows.layouts[BEFORE], f"call {k}"
         assert not [key for key in world.data.files if key.endswith("of-0002.bin")], f"call {k}"
-
-
-class Meanwhile:
-    """A deployment in whose place a test acts while uploads and closes stand still."""
-
-    def __init__(self, act):
-        self.set_shard_count = lambda _: act()
 
 
 def test_an_upload_that_comes_meanwhile_is_refused_and_counted_once_when_it_comes_again():

@@ -5,26 +5,34 @@ from __future__ import annotations
 import json
 import random
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from swerve.adapters.faults import code_of, transient
-from swerve.domain.manifest import DedupRule, Manifest
-from swerve.domain.window import WindowSpec
+from swerve.adapters.items import (
+    LABELS,
+    manifest_of,
+    manifest_text,
+    name_key,
+    partial_of,
+    state_text,
+    window_key,
+)
 from swerve.errors import TransientFault
-from swerve.ports import LAYOUT, PartialItem, WindowControl
+from swerve.ports import LAYOUT, WindowControl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-Item = dict[str, dict[str, Any]]
+    from swerve.adapters.items import Item
+    from swerve.domain.manifest import Manifest
+    from swerve.ports import PartialItem
 
 _WRITES = 25  # quota of BatchWriteItem
 _READS = 100  # quota of BatchGetItem
 _ATTEMPTS = 6
-_LABELS = WindowSpec()  # a label is a date whatever the length of a window
 # Why a transaction may be tried again: another was at the same item just then.
 _PASSING = frozenset(
     {"None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
@@ -51,11 +59,11 @@ class DynamoWindows:
 
     def partials(self, shard: int, first: int, last: int) -> Iterator[PartialItem]:
         """Partials of a shard with first <= window <= last, ordered (window, batch, segment)."""
-        low, high = _LABELS.label(first), _LABELS.label(last)
+        low, high = LABELS.label(first), LABELS.label(last)
         condition = "sk BETWEEN :low AND :high"
         values = {":low": {"S": low}, ":high": {"S": f"{high}#{_AFTER_ALL}"}}
         for item in self._query(self._shard(shard), condition, values):
-            yield _partial(shard, item)
+            yield partial_of(shard, item)
 
     def under(self, shard_count: int) -> DynamoWindows:
         """Return the same table as laid out by another count: its partials are others."""
@@ -64,7 +72,7 @@ class DynamoWindows:
     def items(self, shard: int) -> Iterator[tuple[PartialItem, int]]:
         """All partials of a shard, ordered (window, batch, segment), and when each expires."""
         for item in self._query(self._shard(shard)):
-            yield _partial(shard, item), int(item["expires"]["N"])
+            yield partial_of(shard, item), int(item["expires"]["N"])
 
     def put_items(self, partials: Iterable[tuple[PartialItem, int]]) -> None:
         """As `put_partials`, each with its own expiry."""
@@ -89,14 +97,14 @@ class DynamoWindows:
             "Key": {"pk": {"S": "control"}, "sk": {"S": f"state#{LAYOUT}"}},
             "ConditionExpression": "#state = :layout",
             "ExpressionAttributeNames": {"#state": "state"},
-            "ExpressionAttributeValues": {":layout": {"S": _text(layout)}},
+            "ExpressionAttributeValues": {":layout": {"S": state_text(layout)}},
         }
         put = {
             "TableName": self.table,
             "Item": {
                 "pk": {"S": "batch"},
                 "sk": {"S": manifest.batch_id},
-                "manifest": {"S": _manifest_text(manifest)},
+                "manifest": {"S": manifest_text(manifest)},
                 "expires": {"N": str(expires_s)},
             },
             "ConditionExpression": "attribute_not_exists(pk)",
@@ -108,7 +116,7 @@ class DynamoWindows:
         self._update(
             manifest.batch_id,
             "SET manifest = :text",
-            {":text": {"S": _manifest_text(manifest)}},
+            {":text": {"S": manifest_text(manifest)}},
             "attribute_exists(pk)",
             pk="batch",
         )
@@ -116,22 +124,22 @@ class DynamoWindows:
     def manifest(self, batch_id: str) -> Manifest | None:
         """Read consistently."""
         item = self._get("batch", batch_id)
-        return None if item is None else _manifest(item)
+        return None if item is None else manifest_of(item)
 
     def manifests(self) -> Iterator[Manifest]:
         """All live manifests, ordered by batch id."""
-        return map(_manifest, self._query("batch"))
+        return map(manifest_of, self._query("batch"))
 
     def raise_dirty(self, windows: Iterable[int]) -> None:
         """Add 1 to `dirty` of each window."""
         for window in windows:
-            self._update(_window_key(window), "ADD dirty :one", {":one": {"N": "1"}})
+            self._update(window_key(window), "ADD dirty :one", {":one": {"N": "1"}})
 
     def control(self) -> tuple[WindowControl, ...]:
         """All windows ever touched, in order; read consistently."""
         return tuple(
             WindowControl(
-                _LABELS.parse(item["sk"]["S"].partition("#")[2]),
+                LABELS.parse(item["sk"]["S"].partition("#")[2]),
                 int(item.get("dirty", {"N": "0"})["N"]),
                 int(item.get("closed", {"N": "0"})["N"]),
             )
@@ -142,7 +150,7 @@ class DynamoWindows:
         """Set `closed` of each window to the counter seen, never backwards."""
         for window, counter in sorted(seen.items()):
             self._update(
-                _window_key(window),
+                window_key(window),
                 "SET closed = :seen",
                 {":seen": {"N": str(counter)}},
                 "attribute_not_exists(closed) OR closed < :seen",
@@ -184,13 +192,12 @@ class DynamoWindows:
         item = {
             "pk": {"S": "control"},
             "sk": {"S": f"state#{name}"},
-            "state": {"S": _text(value)},
+            "state": {"S": state_text(value)},
         }
         if expected is None:
             return self._put_if(item, "attribute_not_exists(pk)")
-        return self._put_if(
-            item, "#state = :expected", {"#state": "state"}, {":expected": {"S": _text(expected)}}
-        )
+        values = {":expected": {"S": state_text(expected)}}
+        return self._put_if(item, "#state = :expected", {"#state": "state"}, values)
 
     def acquire_lease(self, name: str, owner: str, now_ms: int, until_ms: int) -> bool:
         """Take a lease that is free, expired, or already this owner's."""
@@ -217,13 +224,13 @@ class DynamoWindows:
     def put_names(self, names: Mapping[int, str]) -> None:
         """Add to the vocabulary (key -> name); idempotent."""
         self._write(
-            {"PutRequest": {"Item": {**_name_key(key), "name": {"S": name}}}}
+            {"PutRequest": {"Item": {**name_key(key), "name": {"S": name}}}}
             for key, name in sorted(names.items())
         )
 
     def names(self, keys: Iterable[int]) -> Mapping[int, str]:
         """Known names of keys."""
-        wanted = [_name_key(key) for key in sorted(set(keys))]
+        wanted = [name_key(key) for key in sorted(set(keys))]
         found: dict[int, str] = {}
         for at in range(0, len(wanted), _READS):
             for item in self._read(wanted[at : at + _READS]):
@@ -352,7 +359,7 @@ class DynamoWindows:
         return f"shard#{shard:04d}/{self.shard_count:04d}"
 
     def _partial_item(self, partial: PartialItem, expires_s: int) -> Item:
-        label = _LABELS.label(partial.window)
+        label = LABELS.label(partial.window)
         return {
             "pk": {"S": self._shard(partial.shard)},
             "sk": {"S": f"{label}#{partial.batch_id}#{partial.segment:03d}"},
@@ -360,42 +367,6 @@ class DynamoWindows:
             "events": {"N": str(partial.events)},
             "expires": {"N": str(expires_s)},
         }
-
-
-def _partial(shard: int, item: Item) -> PartialItem:
-    label, batch_id, segment = item["sk"]["S"].split("#")
-    return PartialItem(
-        shard,
-        _LABELS.parse(label),
-        batch_id,
-        int(segment),
-        bytes(item["data"]["B"]),
-        int(item["events"]["N"]),
-    )
-
-
-def _name_key(key: int) -> Item:
-    return {"pk": {"S": "vocabulary"}, "sk": {"S": f"{key:016x}"}}
-
-
-def _manifest_text(manifest: Manifest) -> str:
-    return json.dumps(asdict(manifest), sort_keys=True)
-
-
-def _manifest(item: Item) -> Manifest:
-    fields = json.loads(item["manifest"]["S"])
-    fields["dedup"] = DedupRule(fields["dedup"])
-    fields["windows"] = {int(window): events for window, events in fields["windows"].items()}
-    fields["shards"] = tuple(fields["shards"])
-    return Manifest(**fields)
-
-
-def _window_key(window: int) -> str:
-    return f"window#{_LABELS.label(window)}"
-
-
-def _text(value: Mapping[str, str | int]) -> str:
-    return json.dumps(dict(value), sort_keys=True)
 
 
 def _met(write: Callable[[], object]) -> bool:
