@@ -236,7 +236,7 @@ def _urgency(row: AlertRow) -> tuple[bool, int, int]:
 
 
 def _print_page(stack: Stack, alerts: list[AlertRow]) -> None:
-    from swerve.domain.alert import page_key
+    from swerve.domain.identity import page_key
     from swerve.domain.page import alert_page
 
     now_ms = int(time.time() * 1000)

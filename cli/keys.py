@@ -9,9 +9,18 @@ from typing import TYPE_CHECKING
 from swerve.errors import SwerveError
 
 if TYPE_CHECKING:
+    from swerve.domain.pseudonym import Keyring
+
     from cli.stack import Stack
 
 _KEY_BYTES = 32
+
+
+def keyring(stack: Stack) -> Keyring:
+    """Read the keys; it needs the right to read the stack's secret."""
+    from swerve.domain.pseudonym import Keyring
+
+    return Keyring.parse(_secret(stack))
 
 
 def rotate(stack: Stack) -> str:

@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from swerve.domain.figures import is_silent
+from swerve.domain.window import EVERY_WINDOW
 from swerve.errors import SwerveError
+from swerve.ports import STATES
 
 from cli import closes
 
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 
     from cli.stack import Stack
 
-STATES = ("selected", "folded", "held", "sending", "sent")
 SEVERITIES = ("critical", "high", "medium", "low")
 _LONGEST_NAME = 24
 
@@ -162,7 +163,7 @@ def shard(stack: Stack, number: int) -> Iterator[str]:
     events: Counter[int] = Counter()
     sizes: Counter[int] = Counter()
     users: dict[int, set[int]] = {}
-    for partial in stack.windows.partials(number, *all_windows()):
+    for partial in stack.windows.partials(number, *EVERY_WINDOW):
         if partial.window not in kept.get(partial.batch_id, {}):
             continue
         rows, _ = unpack(partial.data)
@@ -190,7 +191,7 @@ def window(stack: Stack, label: str) -> Iterator[str]:
     yield f"  {_time(spec.start_ms(number))} to {_time(spec.end_ms(number))}"
     for manifest in stack.windows.manifests():
         if number in manifest.windows:
-            events = f"{manifest.windows[number]:8} events"
+            events = f"{manifest.held[number]:8} events"
             yield f"  batch {manifest.batch_id}  {events}  {manifest.key}"
     rows = list(stack.alerts.in_window(number))
     yield f"{len(rows)} alerts"
@@ -231,19 +232,16 @@ def batch(stack: Stack, prefix: str) -> Iterator[str]:
         for reason, rows in sorted(manifest.rejected.items()):
             yield f"  rejected    {rows:,} {reason}"
         yield f"  time        {_time(manifest.first_ms)} to {_time(manifest.last_ms)}"
-        for number, events in sorted(manifest.windows.items()):
+        if manifest.erased:
+            gone = sum(erased.events for erased in manifest.erased.values())
+            yield f"  erased      {gone:,} packed events of customers who asked for it"
+        for number, events in sorted(manifest.held.items()):
             yield f"  window      {spec.label(number)}  {events:,} events"
 
 
 def kept_batches(stack: Stack) -> dict[str, Mapping[int, int]]:
     """Events by window of each batch with a manifest: the others do not exist."""
     return {manifest.batch_id: manifest.windows for manifest in stack.windows.manifests()}
-
-
-def all_windows() -> tuple[int, int]:
-    """Return the first and last window to ask for."""
-    # Labels sort as text, so only years of four digits.
-    return 0, 100 * 366
 
 
 def _parsed(stack: Stack, label: str) -> int:

@@ -8,9 +8,11 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from swerve.domain.window import EVERY_WINDOW
 from swerve.errors import SwerveError
+from swerve.ports import STATES
 
-from cli.look import STATES, alert_lines, all_windows, kept_batches, short
+from cli.look import alert_lines, kept_batches, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -110,7 +112,7 @@ def _events_of(stack: Stack, key: int) -> tuple[Any, int]:
     kept = kept_batches(stack)
     for number in range(stack.settings.shard_count):
         parts = []
-        for partial in stack.windows.partials(number, *all_windows()):
+        for partial in stack.windows.partials(number, *EVERY_WINDOW):
             if partial.window in kept.get(partial.batch_id, {}):
                 rows, _ = unpack(partial.data)
                 parts.append(rows.take(rows.user == key))
@@ -146,11 +148,12 @@ def _remembered(stack: Stack, number: int, key: int) -> Iterator[str]:
     yield f"  first seen    {spec.label(state['first'])}"
     yield f"  actions       {' '.join(map(str, state['events']))}  (newest window first)"
     yield f"  active days   {' '.join(map(str, state['active_days']))}"
-    yield "  items by category; of those before the last 8 weeks, older ones count less"
+    yield "  items and days by category; of those before the last 8 weeks, older ones count less"
     for category, taste in tastes[:_SHOWN_TASTES]:
         yield (
             f"  {short(names.get(category, 'no name')):24} {taste['last_8_weeks']:3}"
-            f" in the last 8 weeks, {taste['before']:.1f} before"
+            f" on {taste['days']} day{'s' if taste['days'] != 1 else ''} in the last 8 weeks,"
+            f" {taste['before']:.1f} on {taste['days_before']:.1f} before"
         )
     if len(tastes) > _SHOWN_TASTES:
         yield f"  and {len(tastes) - _SHOWN_TASTES} more categories"

@@ -10,6 +10,7 @@ from swerve.errors import SwerveError
 
 from cli.backtest import backtest
 from cli.check import check
+from cli.erase import erase
 from cli.faults import OneClearLine
 from cli.options import Kind, Level, Port, Severity, StackName, WindowLength, checked_zone
 from cli.reshard import reshard
@@ -333,15 +334,12 @@ def pseudonym(
 
     [dim]Example:[/dim]  swerve pseudonym 4711 --stack swerve
     """
-    from swerve.domain.pseudonym import Keyring, subject_of
+    from swerve.domain.pseudonym import subject_of
 
+    from cli import keys
     from cli.stack import open_stack
 
-    opened = open_stack(stack)
-    secret = opened.client("secretsmanager").get_secret_value(
-        SecretId=opened.outputs["PseudonymSecretArn"]
-    )
-    users = Keyring.parse(secret["SecretString"]).pseudonyms([user_id])
+    users = keys.keyring(open_stack(stack)).pseudonyms([user_id])
     typer.echo(subject_of(int(users.users[0])))
 
 
@@ -381,6 +379,7 @@ def empty_uploads(
 
 
 app.command(rich_help_panel=FILES)(check)
+app.command(rich_help_panel=OPERATE)(erase)
 app.command(rich_help_panel=OPERATE)(reshard)
 app.command(rich_help_panel=OFFLINE)(backtest)
 for offline in (train, tune, export, evaluate):

@@ -84,7 +84,7 @@ def split(stack: Stack, deps: ReshardDeps, asked: Task) -> None:
 def _remarks(outcome: Outcome, asked: Task, *, local: bool) -> Iterator[str]:
     if outcome.events != outcome.promised:
         yield (
-            f"Of {outcome.promised:,} events that manifests speak of, {outcome.events:,} are kept:"
+            f"Of {outcome.promised:,} events that should be there, {outcome.events:,} are kept:"
             " the others expired, or a close will say which batch to upload again."
         )
     if outcome.unplaced:
@@ -106,6 +106,7 @@ def _balance(found: Ledger) -> str:
         f" + {sum(found.rejected.values()):,} rejected;"
         f" {found.packed:,} packed = {found.unique:,} unique"
         f" + {found.duplicates_across:,} repeated across files + {found.waiting:,} to be closed"
+        f" + {found.erased:,} erased"
     )
 
 

@@ -19,6 +19,7 @@ from swerve.ports import (
     WindowControl,
 )
 
+from tests.fake_eraser import FakeEraser
 from tests.faults import Faults, guarded
 
 if TYPE_CHECKING:
@@ -68,6 +69,11 @@ class FakeUploads:
     def download(self, uploaded: UploadedObject, path: Path) -> None:
         path.write_bytes(self._found(uploaded)[0])
 
+    @guarded
+    def stored(self, bucket: str) -> Iterator[tuple[UploadedObject, int]]:
+        assert bucket == "uploads"
+        return iter([(found, head.size_bytes) for found, (_, head) in self.objects.items()])
+
     def _found(self, uploaded: UploadedObject) -> tuple[bytes, ObjectHead]:
         if uploaded not in self.objects:
             raise UploadGone(f"{uploaded.key} version {uploaded.version} was deleted")
@@ -76,12 +82,17 @@ class FakeUploads:
 
 @dataclass
 class FakeData:
+    """Keeps versions, as the bucket does."""
+
     faults: Faults = field(default_factory=Faults)
     files: dict[str, bytes] = field(default_factory=dict)
+    old: list[tuple[str, bytes]] = field(default_factory=list)
 
     @guarded
     def put(self, key: str, body: bytes, content_type: str = "application/octet-stream") -> None:
         assert content_type
+        if key in self.files:
+            self.old.append((key, self.files[key]))
         self.files[key] = bytes(body)
 
     @guarded
@@ -90,7 +101,8 @@ class FakeData:
 
     @guarded
     def remove(self, key: str) -> None:
-        self.files.pop(key, None)
+        if key in self.files:
+            self.old.append((key, self.files.pop(key)))
 
     @guarded
     def keys(self, prefix: str) -> Iterator[str]:
@@ -142,8 +154,9 @@ class FakeWindows:
 
     @guarded
     def amend_manifest(self, manifest: Manifest) -> None:
-        if manifest.batch_id in self.batches:
-            self.batches[manifest.batch_id] = manifest
+        known = self.batches.get(manifest.batch_id)
+        if known is not None:  # what was erased has an attribute of its own
+            self.batches[manifest.batch_id] = replace(manifest, erased=known.erased)
 
     def put_partials(self, partials: Iterable[PartialItem], expires_s: int) -> None:
         for partial in partials:
@@ -347,6 +360,7 @@ class World:
         self.data = FakeData(self.faults)
         self.windows = FakeWindows(self.faults)
         self.alerts = FakeAlerts(self.faults)
+        self.eraser = FakeEraser(self)
         self.score_queue = FakeQueue(self.faults)
         self.notify_queue = FakeQueue(self.faults)
         self.email = FakeTopic(self.faults)

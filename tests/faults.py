@@ -1,4 +1,4 @@
-"""Faults for the fakes: a crash before the k-th call, throttling, lost answers."""
+"""Faults between any two calls of a port: crashes, throttling, answers that are lost."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ import json
 import pytest
 from swerve.adapters.processes import workers
 from swerve.backtest import backtest, first_partial
+from swerve.domain.candidate import Head
 from swerve.domain.window import DAY_MS, WindowSpec
 from swerve.shard_walk import Shard
 
@@ -50,8 +51,8 @@ def test_what_is_written(whole):
     told, alerts, scores = whole
     assert told.windows == 26
     assert told.alerts == len(alerts) > 5
-    assert len(scores) == 2 * told.user_windows
-    assert {s["head"] for s in scores} == {"interest", "engagement"}
+    assert len(scores) == len(Head) * told.user_windows
+    assert {s["head"] for s in scores} == set(Head)
     assert min(s["window_start"] for s in scores) == WEEKLY.label(FIRST_DAY + 12 * 7)
     needed = {"subject", "level", "head", "kind", "window_start", "window_end", "p_value"}
     assert all(needed | {"severity", "evidence"} <= set(alert) for alert in alerts)

@@ -184,9 +184,7 @@ def test_subjects_in_their_cool_down_are_left_alone(world):
     notice(deps(fresh), 0)
     (key,) = [name for name in early_rows(fresh) if name.endswith("#surge")]
     subject = key.partition("#")[0]
-    standing = Standing(
-        Level.USER, subject, Head.ENGAGEMENT, Kind.SURGE, window=OPEN - 7, p_limit=0.01
-    )
+    standing = Standing(Level.USER, subject, Head.SURGE, Kind.SURGE, window=OPEN - 7, p_limit=0.01)
     memory = Selection(OPEN - 7, (standing,))
     selected = run.selection_key(SETTINGS.windows, OPEN - 7)
     world.data.files[selected] = memory.to_json().encode()

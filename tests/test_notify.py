@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from swerve.domain.alert import build_payload, page_key, to_json
+from swerve.domain.alert import build_payload, to_json
 from swerve.domain.candidate import Candidate
+from swerve.domain.identity import page_key
 from swerve.domain.selection import Selection, Standing
 from swerve.domain.severity import Severity
 from swerve.errors import TransientFault

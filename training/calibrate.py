@@ -18,9 +18,8 @@ from swerve.domain import matching
 from swerve.domain.calibration import Calibration, HeadTables, soft_maximum
 from swerve.domain.candidate import Head
 from swerve.domain.detector import ACTIVITY, NOBODY, Detector, evidence_of, settled_in
-from swerve.domain.matching import Bulk
 from swerve.domain.profile import ShardState
-from swerve.domain.running import Histograms
+from swerve.domain.running import BY_CALM, ENDING, Histograms
 from swerve.domain.tables import TailTable
 from swerve.domain.window import WindowSpec
 
@@ -39,9 +38,17 @@ COOLDOWN_WEEKS = 8
 ZONE = "America/New_York"
 SPLITS = ("train", "validation")  # the test split stays locked
 LEAST_SLOPE = 0.8
-# Panels whose unchanged user-weeks say how often alarms fall. Half of the users of a canonical one
-# change, and those before their change are seen early in the year only, when fewer truly change.
-CONTROLS = (("canonical", 0), ("canonical", 1), ("unchanged", 0))
+LEAST_ACTIVE_WEEKS = 8  # of households that tables are measured on
+# Panels whose unchanged user-weeks say how often alarms fall: recipe, seed, least active weeks.
+# Half of the users of a canonical one change, and those before their change are seen early in the
+# year only, when fewer truly change.
+CONTROLS = (
+    ("canonical", 0, panels.DENSE_WEEKS),
+    ("canonical", 1, panels.DENSE_WEEKS),
+    ("unchanged", 0, panels.DENSE_WEEKS),
+)
+# Surges are rarer the more steadily people shop, and other shops' users are less steady.
+SURGE_CONTROLS = (("unchanged", 0, LEAST_ACTIVE_WEEKS),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +63,6 @@ class HeadDesign:
         Bounds of the activity buckets.
     power, share : float
         See `HeadTables`.
-    min_active_weeks : int
-        Households that the tables are measured on.
     steady_from : float
         Activity from which only steady households (dense, see `panels`) are measured: among those
         who came as often and then no more, many truly left.
@@ -66,16 +71,18 @@ class HeadDesign:
         the households of a bucket could hardly reach them.
     as_ratios : bool
         All are log likelihood ratios of a model that holds in many shops (`TailTable.fitted`).
+    controls : tuple
+        As `CONTROLS`.
     """
 
     weights: Mapping[str, float]
     edges: tuple[float, ...]
     power: float
     share: float
-    min_active_weeks: int
     steady_from: float = np.inf
     long_tailed: tuple[str, ...] = ()
     as_ratios: bool = False
+    controls: tuple[tuple[str, int, int], ...] = CONTROLS
 
 
 DESIGN: Mapping[Head, HeadDesign] = {
@@ -93,8 +100,7 @@ DESIGN: Mapping[Head, HeadDesign] = {
         },
         edges=(10, 25, 45, 75, 110, 160),
         power=0.4,
-        share=0.5,
-        min_active_weeks=8,
+        share=0.49,
         # All but the z-scores of breadth.
         long_tailed=(
             "person3",
@@ -107,13 +113,20 @@ DESIGN: Mapping[Head, HeadDesign] = {
         ),
     ),
     Head.ENGAGEMENT: HeadDesign(
-        weights={"events_low": 6, "days_low": 3, "events_high": 1},
+        weights={"events_low": 2, "days_low": 1},
         edges=(2.5, 4, 5.5, 7, 9, 12, 18),
         power=0.7,
-        share=0.5,
-        min_active_weeks=8,
+        share=0.46,
         steady_from=5.5,
         as_ratios=True,
+    ),
+    Head.SURGE: HeadDesign(
+        weights={"events_high": 1},
+        edges=(2.5, 4, 5.5, 7, 9, 12, 18),
+        power=0.7,
+        share=0.05,
+        as_ratios=True,
+        controls=SURGE_CONTROLS,
     ),
 }
 
@@ -240,36 +253,52 @@ def with_alarms(tables: HeadTables, head: Head, walks: Sequence[Walk]) -> HeadTa
     return replace(tables, alarms=curves)
 
 
-def bulk_of(calibration: Calibration, folder: Path, zone: str, days: int) -> Bulk:
-    """Measure what the running calibration compares a shop with."""
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Histograms of unchanged users of one panel or more, float64 by head and BINS."""
+
+    calm: NDArray[np.float64]
+    every: NDArray[np.float64]
+    ended: NDArray[np.float64]
+
+
+def seen_in(calibration: Calibration, folders: Sequence[Path], zone: str, days: int) -> Seen:
+    """Walk panels with tables and count p-values as a running shop would."""
     spec = WindowSpec(7 if days == 7 else 1, zone)
-    events = read_canonical([folder / "EVENTS.csv.gz"], zone).events
-    every = np.zeros((len(Head), matching.BINS))
-    calm, ended = np.zeros_like(every), np.zeros(matching.BINS)
-    detector, state = Detector(spec, calibration), ShardState.empty(spec)
-    for counts, context in in_context(events, spec):
-        state, scores = detector.score(state, counts, context)
-        calm += scores.histograms.calm.sum(axis=1)
-        ended += scores.histograms.ended.sum(axis=0)
-        log_p = {head: np.log(p) for head, p in scores.p.items()}
-        kept = dict.fromkeys(Head, scores.ready)
-        every += Histograms.of(log_p, scores.bucket, kept, NOBODY).calm.sum(axis=1)
-    calm_bulk = [matching.calm_of(*pair) for pair in zip(calm, every, strict=True)]
-    per_week = 7 // spec.days
-    return Bulk(np.stack(calm_bulk), matching.ended_of(ended, per_week), per_week)
+    calm, every = (np.zeros((len(Head), matching.BINS)) for _ in range(2))
+    ended = np.zeros((len(ENDING), matching.BINS))
+    detector = Detector(spec, calibration)
+    for folder in folders:
+        state = ShardState.empty(spec)
+        events = read_canonical([folder / "EVENTS.csv.gz"], zone).events
+        for counts, context in in_context(events, spec):
+            state, scores = detector.score(state, counts, context)
+            calm += scores.histograms.calm.sum(axis=1)
+            ended += scores.histograms.ended.sum(axis=1)
+            log_p = {head: np.log(p) for head, p in scores.p.items()}
+            kept = dict.fromkeys(Head, scores.ready)
+            every += Histograms.of(log_p, scores.bucket, kept, NOBODY).calm.sum(axis=1)
+    return Seen(calm, every, ended)
 
 
-def with_bulk(heads: Mapping[Head, HeadTables], bulk: Mapping[int, Bulk]) -> dict[Head, HeadTables]:
-    """Keep what was measured with the tables of each head."""
-    ended = {days: b.ended for days, b in bulk.items()}
-    return {
-        head: replace(
-            heads[head],
-            calm={days: b.calm[place] for days, b in bulk.items()},
-            ended=ended if head is Head.ENGAGEMENT else {},
-        )
-        for place, head in enumerate(Head)
-    }
+def with_bulk(
+    heads: Mapping[Head, HeadTables], days: int, steady: Seen, sparse: Seen
+) -> dict[Head, HeadTables]:
+    """Add what the running calibration compares a shop with.
+
+    Surges are rare, so they are counted on `sparse` users too; among those silences are longer.
+    """
+    measured = {Head.ENGAGEMENT: steady, Head.SURGE: sparse}
+    made = dict(heads)
+    for place, head in enumerate(Head):
+        if head in BY_CALM:
+            said = matching.calm_of(steady.calm[place], steady.every[place])
+            made[head] = replace(made[head], calm=dict(made[head].calm) | {days: said})
+        if head in ENDING:
+            counts = measured[head].ended[list(ENDING).index(head)]
+            said = matching.ended_of(counts, ENDING[head], 7 // days)
+            made[head] = replace(made[head], ended=dict(made[head].ended) | {days: said})
+    return made
 
 
 def _stacked(walks: Sequence[Walk], names: tuple[str, ...]) -> NDArray[np.float64]:
@@ -280,8 +309,27 @@ def _stacked(walks: Sequence[Walk], names: tuple[str, ...]) -> NDArray[np.float6
     return np.concatenate(parts).astype(np.float64)
 
 
-def _unchanged(out: Path, min_active_weeks: int, split: str) -> Path:
-    return panels.real_panel(split, "unchanged", 0, out, min_active_weeks=min_active_weeks)
+class _Walked:
+    """Panels of both splits, walked when they are first asked for."""
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        self._walks: dict[tuple[Path, int], Walk] = {}
+
+    def folders(self, of: Sequence[tuple[str, int, int]]) -> list[Path]:
+        """By recipe, seed and least active weeks."""
+        return [
+            panels.real_panel(split, recipe, seed, self._out, min_active_weeks=weeks)
+            for split in SPLITS
+            for recipe, seed, weeks in of
+        ]
+
+    def __call__(self, of: Sequence[tuple[str, int, int]], days: int) -> list[Walk]:
+        """Evidence of panels in windows of `days`."""
+        for folder in self.folders(of):
+            if (folder, days) not in self._walks:
+                self._walks[folder, days] = walk(folder, ZONE, days)
+        return [self._walks[folder, days] for folder in self.folders(of)]
 
 
 def main() -> None:
@@ -292,20 +340,19 @@ def main() -> None:
     parser.add_argument("--daily", action="store_true", help="also measure daily windows (slow)")
     options = parser.parse_args()
     days = (7, 1) if options.daily else (7,)
-    dense = [walk(_unchanged(options.panels, panels.DENSE_WEEKS, s), ZONE, 7) for s in SPLITS]
-    controls = [
-        walk(panels.real_panel(split, recipe, seed, options.panels), ZONE, d)
-        for d in days
-        for split in SPLITS
-        for recipe, seed in CONTROLS
-    ]
+    walked = _Walked(options.panels)
+    few = [("unchanged", 0, LEAST_ACTIVE_WEEKS)]
+    steady = [("unchanged", 0, panels.DENSE_WEEKS)]
     heads = {}
     for head, design in DESIGN.items():
-        folders = [_unchanged(options.panels, design.min_active_weeks, s) for s in SPLITS]
-        measured = [walk(folder, ZONE, 7) for folder in folders]
-        heads[head] = with_alarms(tables_of(design, head, measured, dense), head, controls)
-    steady = _unchanged(options.panels, panels.DENSE_WEEKS, SPLITS[0])
-    heads = with_bulk(heads, {d: bulk_of(Calibration(heads), steady, ZONE, d) for d in days})
+        tables = tables_of(design, head, walked(few, 7), walked(steady, 7))
+        controls = [one for d in days for one in walked(design.controls, d)]
+        heads[head] = with_alarms(tables, head, controls)
+    for d in days:
+        told = Calibration(heads)
+        steady_seen = seen_in(told, walked.folders(steady)[:1], ZONE, d)
+        sparse_seen = seen_in(told, walked.folders(few), ZONE, d)
+        heads = with_bulk(heads, d, steady_seen, sparse_seen)
     options.out.write_text(Calibration(heads).to_json() + "\n")
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from swerve.domain.candidate import Head
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -160,7 +161,7 @@ def outcomes_of(
         told[f"{name}_control"] = control.groupby("user_id").size()
         told[f"{name}_promoted"] = promoted.groupby("user_id").size()
         if name == "alarm":
-            for head in ("interest", "engagement"):
+            for head in Head:
                 told[f"alarm_{head}"] = control[control["head"] == head].groupby("user_id").size()
     told = told.fillna(0)
     for column in ("scored_control", "scored_promoted"):
@@ -186,7 +187,7 @@ def summarise(users: pd.DataFrame, budget: float) -> Report:
     draw = _Bootstrap(users["source_user"])
     changed = users[users["kind"] != "none"]
     kinds = sorted(changed["kind"].unique())
-    false = users["alarm_interest"] + users["alarm_engagement"]
+    false = users[[f"alarm_{head}" for head in Head]].sum(axis=1)
     weeks = users["scored_control"]
     slices = {
         f"activity quartile {number}": draw.rate(
@@ -215,10 +216,7 @@ def summarise(users: pd.DataFrame, budget: float) -> Report:
         draw.rate(false, weeks, 1000),
         draw.rate(false, weeks, 1000 / budget),
         slices,
-        {
-            head: draw.rate(users[f"alarm_{head}"], weeks, 1000)
-            for head in ("interest", "engagement")
-        },
+        {head: draw.rate(users[f"alarm_{head}"], weeks, 1000) for head in Head},
         draw.rate(users["named"] & users["nameable"], users["nameable"]),
         {
             kind: users.loc[rows & hit8, "delay"].astype(int).tolist()

@@ -13,7 +13,7 @@ from swerve.domain.behaviour import Behaviour
 from swerve.domain.calibration import RunningCalibration
 from swerve.domain.counts import count_window
 from swerve.domain.event import Events
-from swerve.domain.manifest import DedupRule, Manifest
+from swerve.domain.manifest import DedupRule, Erased, Manifest
 from swerve.domain.merge import Renames
 from swerve.domain.packing import UserTable, pack
 from swerve.domain.population import Population
@@ -147,7 +147,7 @@ def test_a_user_is_shown_as_the_detector_remembers_it(stack: FakeStack) -> None:
     # THEN
     assert "remembered after the window of 2026-11-16" in said
     assert "first seen    2026-11-16" in said
-    assert "shoes/running              4 in the last 8 weeks, 0.0 before" in said
+    assert "shoes/running              4 on 1 day in the last 8 weeks, 0.0 on 0.0 before" in said
 
 
 def test_silent_windows_are_counted_and_named_categories_shown_by_window(stack: FakeStack) -> None:
@@ -224,8 +224,21 @@ def test_a_batch_is_found_by_id_or_key(stack: FakeStack) -> None:
     by_id, by_key = list(look.batch(stack, "b1")), list(look.batch(stack, "events/b1.csv"))
     assert by_id == by_key
     assert "  rejected    1 no_user" in by_id
+    assert not [line for line in by_id if "erased" in line]
     with pytest.raises(SwerveError, match="no batch"):
         list(look.batch(stack, "zz"))
+
+
+def test_a_batch_says_what_was_erased_of_it(stack: FakeStack) -> None:
+    # GIVEN
+    batches = stack.world.windows.batches
+    (events,) = batches["b1"].windows.values()
+    batches["b1"] = batches["b1"].erase(MONDAY, Erased(2, 2))
+    # WHEN
+    said = list(look.batch(stack, "b1"))
+    # THEN
+    assert "  erased      2 packed events of customers who asked for it" in said
+    assert f"  window      2026-11-16  {events - 2} events" in said
 
 
 def test_alerts_are_sorted_by_gravity_and_filtered(stack: FakeStack) -> None:

@@ -29,6 +29,7 @@ COMMANDS = {
     "rotate-key",
     "pseudonym",
     "empty-uploads",
+    "erase",
 }
 
 
@@ -57,7 +58,13 @@ def test_inspect_shows_four_things(what: str) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [["watch", "--once"], ["alerts"], ["inspect", "window", "2026-11-23"], ["pseudonym", "4711"]],
+    [
+        ["watch", "--once"],
+        ["alerts"],
+        ["inspect", "window", "2026-11-23"],
+        ["pseudonym", "4711"],
+        ["erase", "4711"],
+    ],
 )
 def test_without_a_stack_a_command_says_how_to_start_one(command: list[str]) -> None:
     done = CliRunner().invoke(app, command)

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
+from swerve.erase import erase
 from swerve.errors import SwerveError
+from swerve.person import Records, find
 from typer.testing import CliRunner
 
 from cli import reshard
 from cli import stack as stacks
 from cli.main import app
 from tests.closing import SETTINGS, Closer, history, upload, weeks_of
+from tests.erasing import erase_deps
 from tests.resharding import deps_of
 
 if TYPE_CHECKING:
@@ -135,8 +138,12 @@ class StoredStack:
 
 
 @pytest.fixture
-def deps(monkeypatch: pytest.MonkeyPatch) -> ReshardDeps:
-    stack = StoredStack()
+def stack() -> StoredStack:
+    return StoredStack()
+
+
+@pytest.fixture
+def deps(stack: StoredStack, monkeypatch: pytest.MonkeyPatch) -> ReshardDeps:
     made = deps_of(stack.closer.world)
     monkeypatch.setattr(stacks, "open_stack", lambda _: stack)
     monkeypatch.setattr(reshard, "deps_of", lambda _: made)
@@ -161,6 +168,7 @@ def test_a_dry_run_tells_and_a_run_does(deps: ReshardDeps) -> None:
     assert "-> 3" in done
     assert "ShardCount=4 there too" in done
     assert f"{len(weeks_of(history())[0]) + len(weeks_of(history())[1])} packed = 0 unique" in done
+    assert "to be closed + 0 erased" in done
     assert "There are 4 shards already" in said("--to", "4")
 
 
@@ -169,6 +177,19 @@ def test_wrong_uses_are_answered(deps: ReshardDeps) -> None:
     assert "swerve: --to 3 is no power of two" in said("--to", "3")
     deps.windows.acquire_lease("close", "execution", deps.clock.now_ms(), 2**62)
     assert "swerve: the shards are in use: a close is running" in said()
+
+
+def test_what_was_erased_is_said_and_not_missed(stack: StoredStack, deps: ReshardDeps) -> None:
+    # GIVEN
+    users, world = history().user, stack.closer.world
+    where = Records(SETTINGS, deps.windows, deps.data)
+    erase(erase_deps(world), find(where, users[:1], range(2)), "erasing")
+    gone = sum(int((week.user == users[0]).sum()) for week in weeks_of(history())[:2])
+    # WHEN
+    done = said()
+    # THEN
+    assert f"+ {gone:,} erased" in done
+    assert "the others expired" not in done
 
 
 def test_what_was_lost_is_said(deps: ReshardDeps) -> None:

@@ -6,6 +6,17 @@ from swerve.domain.candidate import Candidate, Head, Kind, Level, Share
 
 WINDOW = 4 + 7 * 2900  # a Monday
 WEEK = 7
+_HEADS = {
+    Kind.SURGE: Head.SURGE,
+    Kind.DROP: Head.ENGAGEMENT,
+    Kind.CHURN_RISK: Head.ENGAGEMENT,
+}
+
+
+def head_of(kind: Kind, level: Level = Level.USER) -> Head:
+    """Of users, surges have a head of their own."""
+    head = _HEADS.get(kind, Head.INTEREST)
+    return Head.ENGAGEMENT if head is Head.SURGE and level is not Level.USER else head
 
 
 def candidate(
@@ -18,11 +29,10 @@ def candidate(
     rising: int = 22,
     **facts: float,
 ) -> Candidate:
-    head = Head.ENGAGEMENT if kind in {Kind.SURGE, Kind.DROP, Kind.CHURN_RISK} else Head.INTEREST
     return Candidate(
         level,
         subject,
-        head,
+        head_of(kind, level),
         kind,
         window,
         window - WEEK,

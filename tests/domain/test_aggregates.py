@@ -31,6 +31,7 @@ def week(rng, *, volume=1.0, favoured=None, factor=1.0, extra=None):
         events=int(users.sum()),
         active_days=int(1500 * volume**0.5),
         known=1000,
+        timed=1000,
         cohort=np.zeros(4, np.int64),
         categories=Tally(keys, users * 2, users),
         mass=users,

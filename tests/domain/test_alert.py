@@ -1,20 +1,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib.resources import files
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 from swerve.domain.alert import (
     StackFacts,
-    alert_id,
     build_payload,
-    display_name,
     named_keys,
     to_json,
 )
+from swerve.domain.candidate import Kind, Share, Units
+from swerve.domain.lint import display_name
 from swerve.settings import Settings
 
 from tests.domain.alerts import FACTS, NAMES, SPEC, candidates, decision, payloads
@@ -41,17 +40,6 @@ def test_the_schema_refuses_what_it_does_not_know() -> None:
     assert faults({name: value for name, value in payload.items() if name != "p_value"})
 
 
-def test_id_is_the_ulid_of_the_reference() -> None:
-    made = alert_id("user:u-7f3a91c2:switch:baby:2026-W47", 1_795_478_400_000)
-    assert made == "01M85DMB00Q5G8FER6Z52YJR64"
-
-
-@given(st.text(max_size=40), st.text(max_size=40), st.integers(0, 2**47))
-def test_ids_sort_by_time_and_tell_subjects_apart(one: str, other: str, end_ms: int) -> None:
-    assert (alert_id(one, end_ms) == alert_id(other, end_ms)) == (one == other)
-    assert alert_id(one, end_ms) < alert_id(other, end_ms + 1)
-
-
 def test_the_model_does_not_change_the_id() -> None:
     made = decision(candidates()["user-switch"])
     newer = StackFacts("swerve", SPEC, model_version="lstm-9")
@@ -71,6 +59,29 @@ def test_named_keys_are_all_that_a_payload_needs() -> None:
     assert named_keys(decisions) == set(NAMES)
     nameless = build_payload(decisions[0], {}, FACTS)
     assert nameless["change"]["to"]["name"] == "#00000000"
+
+
+def test_a_stock_up_is_not_what_an_alert_names_first() -> None:
+    # GIVEN what rose most came in one week, what fell most was there on a day or two
+    switch = candidates()["user-switch"]
+    over = Share(3, 0.3, 0.0, Units(0, 90, 27, 0, 10, 1.2, 0, 6, 0, 0.9))
+    stocked = Share(4, 0.0, 0.4, Units(9, 90, 0, 4, 10, 0, 2, 6, 7, 0))
+    both = replace(
+        switch, falling=(over, *switch.falling), rising=(stocked, *switch.rising), kind=Kind.SWITCH
+    )
+    # WHEN / THEN
+    change = build_payload(decision(both), NAMES, FACTS)["change"]
+    assert (change["from"]["name"], change["to"]["name"]) == ("Outdoor", "Baby")
+    # AND a new interest is named even so
+    change = build_payload(decision(replace(both, kind=Kind.NEW_INTEREST)), NAMES, FACTS)["change"]
+    assert change["to"]["name"] == "Mango Water 500 ml"
+
+
+def test_the_payload_says_what_stands_behind_a_share() -> None:
+    to = payloads()["user-switch"]["change"]["to"]
+    assert (to["items"], to["of_items"], to["usual_items"]) == (92, 114, 6.8)
+    assert (to["days"], to["of_days"], to["weeks"], to["of_weeks"]) == (9, 11, 2, 2)
+    assert "items" not in payloads()["user-switch-before-units"]["change"]["to"]
 
 
 def test_infinite_evidence_stays_json() -> None:

@@ -16,9 +16,10 @@ from swerve.domain.evidence_interest import (
     item_views,
     switches,
 )
+from swerve.domain.matching import BIN_WIDTH
 from swerve.domain.population import AGES_WEEKS, Context, Population
 from swerve.domain.profile import ShardState
-from swerve.domain.running import Histograms
+from swerve.domain.running import ENDING, Histograms
 from swerve.domain.totals import Totals, totals_of
 from swerve.domain.window import DAY_MS, WindowSpec
 
@@ -289,7 +290,7 @@ def test_a_silence_is_counted_when_it_has_ended():
     lone = np.array([name(0), name(1)], np.uint64)
     deepest = {}
     for context, (state,), (scores,) in walk(shop(users=30, weeks=22, rate=20, volume=volume)):
-        told = scores.histograms.ended
+        told = scores.histograms.ended[list(ENDING).index(Head.ENGAGEMENT)]
         deepest[context.age] = int(np.flatnonzero(told.sum(axis=0)).max(initial=0))
         known = state.engaged[np.isin(state.users, lone), 0]
     # THEN the pause stands for what it was in the week of the return, and not before
@@ -299,9 +300,33 @@ def test_a_silence_is_counted_when_it_has_ended():
     assert deepest[21] < deepest[20]
 
 
+def test_a_surge_is_counted_when_it_has_ended():
+    # GIVEN a shop in which one user does four times as much for six weeks, and another for good
+    def volume(user, week):
+        return 4.0 if (user == 0 and 14 <= week < 20) or (user == 1 and week >= 14) else 1.0
+
+    both = np.array([name(0), name(1)], np.uint64)
+    peak, deepest, going = {}, {}, {}
+    for context, (state,), (scores,) in walk(shop(users=30, weeks=36, rate=20, volume=volume)):
+        told = scores.histograms.ended[list(ENDING).index(Head.SURGE)]
+        deepest[context.age] = int(np.flatnonzero(told.sum(axis=0)).max(initial=0))
+        at = np.searchsorted(state.users, both)
+        going[context.age] = np.isfinite(state.surged[at, 0]).tolist()
+        peak[context.age] = -np.log(scores.p[Head.SURGE][at]) / BIN_WIDTH
+    over = min(age for age, (first, _) in going.items() if age > 20 and not first)
+    largest = max(peak[age][0] for age in range(14, over))
+    # THEN it counts as what it was at most, once, in the week in which it is over
+    assert deepest[over] == int(largest)
+    assert all(deepest[age] < largest - 1 for age in range(14, 36) if age != over)
+    # AND the other goes on, and is not counted
+    assert all(going[age][1] for age in range(20, 36))
+
+
 def test_who_has_a_last_p_value_keeps_it_in_the_checkpoint():
     *_, (_, (state,), (scores,)) = walk(shop(users=10, weeks=14))
-    kept = ShardState.from_bytes(state.to_bytes()).engaged
+    back = ShardState.from_bytes(state.to_bytes())
+    assert np.array_equal(back.surged, state.surged, equal_nan=True)
+    kept = back.engaged
     assert np.exp(kept[:, 0].astype(float)) == pytest.approx(scores.p[Head.ENGAGEMENT], rel=0.01)
     assert kept[:, 1].tolist() == scores.bucket[Head.ENGAGEMENT].tolist()
 

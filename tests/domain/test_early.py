@@ -80,7 +80,7 @@ def test_a_surge_is_seen(history):
     assert (found.subject, found.kind, found.head) == (
         f"u-{4:016x}",
         Kind.SURGE,
-        Head.ENGAGEMENT,
+        Head.SURGE,
     )
     assert found.p_value <= P_MAX
     assert found.facts["ratio"] > 5

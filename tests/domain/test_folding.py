@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from swerve.domain.candidate import Kind, Level, Share
+from swerve.domain.candidate import Kind, Level, Share, Units
 from swerve.domain.folding import fold
 
 from tests.domain.candidates import candidate
@@ -20,6 +22,19 @@ def test_many_users_with_one_move_become_one_category_alert() -> None:
     assert len(told) == 1 + 19
     assert group.facts["users"] == 20
     assert group.rising == (Share(22, pytest.approx(0.1), pytest.approx(0.5)),)
+
+
+def test_units_of_a_group_are_all_items_of_its_members() -> None:
+    # GIVEN 20 users, with units and, from before there were any, without
+    units = Units(3.0, 30.0, 1.5, 2.0, 9.0, 1.0, 2.0, 4.0, 2.0, 5.0)
+    made = [candidate(f"u-{user:016x}") for user in range(20)]
+    counted = [replace(m, rising=(replace(m.rising[0], units=units),)) for m in made]
+    # WHEN
+    (group,), _ = fold(counted, 20)
+    (mixed,), _ = fold([*counted[:19], made[19]], 20)
+    # THEN days and weeks, which are those of no single shopper, are left out
+    assert group.rising[0].units == Units(60.0, 600.0, 30.0)
+    assert mixed.rising[0].units is None
 
 
 def test_a_category_that_alarms_by_itself_speaks_for_its_users() -> None:

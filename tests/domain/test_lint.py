@@ -6,7 +6,17 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from swerve.domain import alert, detectors, digest, figures, layout, lint, selection, sms
+from swerve.domain import (
+    alert,
+    circumstances,
+    detectors,
+    digest,
+    figures,
+    layout,
+    lint,
+    selection,
+    sms,
+)
 from swerve.domain.layout import wrap
 from swerve.domain.lint import (
     NAME_CHARACTERS,
@@ -88,7 +98,7 @@ def test_law_wrapping_loses_nothing(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", [alert, detectors, digest, figures, layout, lint, selection, sms]
+    "module", [alert, circumstances, detectors, digest, figures, layout, lint, selection, sms]
 )
 def test_examples_in_docstrings(module: object) -> None:
     assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]

@@ -168,3 +168,14 @@ def test_no_parts_no_events():
     # THEN
     assert found == replace(found, duplicates=0, conflicts=0)
     assert len(found.events) == 0
+
+
+def test_all_names_of_a_user_are_found_from_any_of_them():
+    # GIVEN one user who was renamed twice, and another
+    renames = Renames.of([table({3: 2, 8: 7}), table({2: 1})])
+    # WHEN / THEN
+    for known in ([1], [2], [3], [1, 3]):
+        assert renames.names_of(np.array(known, np.uint64)).tolist() == [1, 2, 3]
+    assert renames.names_of(np.array([5], np.uint64)).tolist() == [5]
+    left = renames.without(np.array([1, 2, 3], np.uint64))
+    assert (left.old.tolist(), left.new.tolist()) == ([7], [8])

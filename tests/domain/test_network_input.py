@@ -12,7 +12,7 @@ from swerve.domain.event import Events
 from swerve.domain.network_input import FEATURES, frame_of, inputs
 from swerve.domain.population import Population
 from swerve.domain.profile import ShardState
-from swerve.domain.totals import totals_of
+from swerve.domain.totals import Totals, totals_of
 from swerve.domain.window import DAY_MS, WindowSpec
 
 MONDAY = 19_723  # 1 January 2024
@@ -36,14 +36,22 @@ def shop(days: int, seed: int = 0, users: int = 20, category_shift: int = 0) -> 
 
 def walked(events: Events, spec: WindowSpec, windows: int):
     """Frames of the first windows."""
-    population, state = Population.empty(spec), ShardState.empty(spec)
-    of_event = spec.window_of(events.time_ms)
+    for (frame,) in walked_in((events,), spec, windows):
+        yield frame
+
+
+def walked_in(shards: tuple[Events, ...], spec: WindowSpec, windows: int):
+    """Frames of the first windows, one a shard."""
+    population = Population.empty(spec)
+    states = [ShardState.empty(spec) for _ in shards]
     for window in range(MONDAY, MONDAY + windows * spec.days, spec.days):
-        counts = count_window(events.take(of_event == window), spec, window)
-        totals, _ = totals_of(counts, state.cohort)
-        population, context, _ = population.advance(window, totals)
-        state = state.advance(counts, context)
-        yield frame_of(state, counts, context)
+        counts = [
+            count_window(e.take(spec.window_of(e.time_ms) == window), spec, window) for e in shards
+        ]
+        totals = [totals_of(c, s.cohort)[0] for c, s in zip(counts, states, strict=True)]
+        population, context, _ = population.advance(window, Totals.sum(totals))
+        states = [s.advance(c, context) for s, c in zip(states, counts, strict=True)]
+        yield [frame_of(s, c, context) for s, c in zip(states, counts, strict=True)]
 
 
 @pytest.mark.parametrize("days", [1, 7])
@@ -69,6 +77,18 @@ def test_later_events_change_nothing_said_before():
         walked(early, WindowSpec(7), 5), walked(events, WindowSpec(7), 5), strict=True
     ):
         np.testing.assert_array_equal(inputs(one), inputs(other))
+
+
+def test_a_shard_in_which_nobody_acts_sees_the_same_source():
+    # GIVEN a user who stops, in a shard with others and in one alone
+    events = shop(28)
+    events = events.take((events.user != 7) | (events.time_ms < (MONDAY + 14) * DAY_MS))
+    lone = events.user == 7
+    whole = walked(events, WindowSpec(7), 4)
+    apart = walked_in((events.take(~lone), events.take(lone)), WindowSpec(7), 4)
+    # THEN the network is told the same of the user in every window, the empty ones too
+    for one, (_, alone) in zip(whole, apart, strict=True):
+        np.testing.assert_array_equal(inputs(alone)[0], inputs(one)[6])
 
 
 def test_a_silent_user_is_seen_as_silent():

@@ -6,7 +6,14 @@ from swerve.domain.calibration import Calibration
 from swerve.domain.candidate import Head
 from swerve.domain.detector import NOBODY
 from swerve.domain.matching import BIN_WIDTH, BINS, Line, calm_line, ended_table, own_part
-from swerve.domain.running import EDGES, Histograms, Recalibration, RunningCalibration
+from swerve.domain.running import (
+    BY_CALM,
+    EDGES,
+    ENDING,
+    Histograms,
+    Recalibration,
+    RunningCalibration,
+)
 from swerve.domain.window import WindowSpec
 
 from tests.domain.shop import shop
@@ -15,7 +22,10 @@ from tests.domain.test_detector import walk
 WEEKLY = WindowSpec(7, "UTC")
 BULK = Calibration.shipped().bulk(WEEKLY)
 USERS, WEEKS = 4_000, 30
-QUIET = Histograms(np.zeros((2, 16, BINS), np.int64), np.zeros((16, BINS), np.int64))
+QUIET = Histograms(
+    np.zeros((len(Head), 16, BINS), np.int64), np.zeros((len(ENDING), 16, BINS), np.int64)
+)
+SILENCES = ENDING[Head.ENGAGEMENT]
 BUCKET = 3
 
 
@@ -36,7 +46,7 @@ def as_in_the_tables(head):
     """P-values with the quantiles of the shop of the tables."""
 
     def draw(rng, size):
-        at = np.concatenate([[0.0], BULK.calm[list(Head).index(head)][3:6]])
+        at = np.concatenate([[0.0], BULK.calm[head][3:6]])
         return -np.interp(rng.exponential(1.0, size), -np.log([1, 0.3, 0.06, 0.015]), at) - 1e-6
 
     return draw
@@ -47,7 +57,7 @@ def test_who_gave_no_evidence_is_not_counted():
     bucket = dict.fromkeys(Head, np.array([0, 6, 0], np.uint8))
     kept = dict.fromkeys(Head, np.array([True, True, True]))
     counts = Histograms.of(log_p, bucket, kept, NOBODY).calm
-    assert counts.sum(axis=(1, 2)).tolist() == [2, 2]
+    assert counts.sum(axis=(1, 2)).tolist() == [2] * len(Head)
     assert not counts[:, 6].any()
 
 
@@ -64,7 +74,7 @@ def test_silence_says_nothing_of_how_to_read_evidence(silent):
 @pytest.mark.parametrize("days", [7, 1])
 def test_the_most_active_are_not_taken_for_the_silent(days):
     # GIVEN unchanged users, who do nothing in many windows of one day
-    counted = np.zeros((2, 16))
+    counted = np.zeros((len(Head), 16))
     for _, _, (scores,) in walk(shop(users=60, weeks=16, rate=3.0), WindowSpec(days, "UTC")):
         counted += scores.histograms.calm.sum(axis=2)
     # THEN nobody is counted in a bucket that only heavy users reach
@@ -81,14 +91,14 @@ def test_without_data_p_values_mean_what_they_meant():
 
 
 def test_a_map_goes_on_straight_beyond_its_edges():
-    doubled = Recalibration(np.tile(2.0 * EDGES, (2, 16, 1)))
+    doubled = Recalibration(np.tile(2.0 * EDGES, (len(Head), 16, 1)))
     p = np.array([0.9, 1e-3, 1e-20])
     assert doubled.apply(Head.INTEREST, np.zeros(3, np.uint8), p) == pytest.approx(p**2)
 
 
 def histogram(size, scale=1.0, shift=0.0):
     """Calm users whose -log p is that of the tables, divided by `scale` after `shift` was added."""
-    at = np.concatenate([[0.0], BULK.calm[0][3:6]])
+    at = np.concatenate([[0.0], BULK.calm[Head.INTEREST][3:6]])
     surprise = np.interp(
         -np.log((np.arange(size) + 0.5) / size), -np.log([1, 0.3, 0.06, 0.015]), at
     )
@@ -98,7 +108,7 @@ def histogram(size, scale=1.0, shift=0.0):
 
 def test_the_level_of_a_bucket_is_learnt_before_its_slope():
     # GIVEN a few hundred user-weeks that are more surprised than the tables say
-    line = calm_line(histogram(300, shift=0.8), BULK.calm[0], Line(), 8000.0, 0.4)
+    line = calm_line(histogram(300, shift=0.8), BULK.calm[Head.INTEREST], Line(), 8000.0, 0.4)
     # THEN they are read as less surprising at once, by much the same slope
     assert -0.9 < line.shift < -0.4
     assert line.scale == pytest.approx(1.0, abs=0.05)
@@ -106,17 +116,18 @@ def test_the_level_of_a_bucket_is_learnt_before_its_slope():
 
 def test_a_slope_is_believed_with_data_and_never_wholly():
     few, many = (
-        calm_line(histogram(n, scale=2.0), BULK.calm[0], Line(), 400.0, 0.4).scale
+        calm_line(histogram(n, scale=2.0), BULK.calm[Head.INTEREST], Line(), 400.0, 0.4).scale
         for n in (100, 100_000)
     )
     assert 1.0 < few < 1.3
     assert 1.4 < many < 1.8
 
 
-def silences(size, stretch, left=0):
-    """User-weeks of which some end a silence: as in the tables, but `stretch` times as deep."""
-    rates = np.array([1, 0.3, 0.06, 0.015, 0.004, 0.0015, 1e-6])
-    at = np.array([0.0, *BULK.ended, BULK.ended[-1] + np.log(0.0015 / 1e-6)])
+def ended(head, size, stretch, left=0):
+    """User-weeks of which some end an excursion: as in the tables, but `stretch` times as deep."""
+    compared, told = ENDING[head].rates, BULK.ended[head]
+    rates = np.array([1, *compared, 1e-6])
+    at = np.array([0.0, *told, told[-1] + np.log(compared[-1] / 1e-6)])
     surprise = np.interp(-np.log((np.arange(size) + 0.5) / size), -np.log(rates), at)
     bins = np.clip(stretch * surprise / BIN_WIDTH, 0, BINS - 1).astype(int)
     counts = np.bincount(bins, minlength=BINS).astype(float)
@@ -124,21 +135,36 @@ def silences(size, stretch, left=0):
     return counts
 
 
+def table_of(head, counts):
+    return ended_table(counts, BULK.ended[head], ENDING[head], BULK.per_week, EDGES, 400.0)
+
+
 @pytest.mark.parametrize("left", [0, 2_000])
 def test_where_silences_are_short_a_shorter_one_is_news(left):
     # GIVEN a shop whose silences go half as deep, with or without users who left
-    table = ended_table(silences(30_000, 0.5, left), BULK, EDGES, 400.0, 0.1)
+    table = table_of(Head.ENGAGEMENT, ended(Head.ENGAGEMENT, 30_000, 0.5, left))
     # THEN half as deep a silence means what a whole one means in the tables
-    for deep in BULK.ended[1:4]:
+    for deep in BULK.ended[Head.ENGAGEMENT][1:4]:
         assert np.interp(deep / 2, EDGES, table) == pytest.approx(deep, rel=0.12)
     # AND the tail goes on, a little less steep than it was seen
     beyond = np.diff(table)[-1] / BIN_WIDTH
-    assert 1.5 < beyond < 2.2
+    assert 1.4 < beyond < 2.0
 
 
 def test_few_silences_say_little():
-    table = ended_table(silences(90, 0.5), BULK, EDGES, 400.0, 0.1)
-    assert np.array_equal(table, EDGES)
+    assert np.array_equal(table_of(Head.ENGAGEMENT, ended(Head.ENGAGEMENT, 90, 0.5)), EDGES)
+
+
+def test_where_people_shop_like_clockwork_a_small_surge_is_news():
+    # GIVEN a shop whose users hardly ever do more than usual
+    table = table_of(Head.SURGE, ended(Head.SURGE, 60_000, 0.2))
+    # THEN a fifth of a surge is news there, and twice that far more so
+    deep = BULK.ended[Head.SURGE][3]
+    assert np.interp(deep / 5, EDGES, table) == pytest.approx(deep, rel=0.15)
+    assert np.interp(2 * deep / 5, EDGES, table) > 1.5 * deep
+    # AND where they do so all the time, it is none
+    table = table_of(Head.SURGE, ended(Head.SURGE, 60_000, 3.0))
+    assert np.interp(3 * deep, EDGES, table) == pytest.approx(deep, rel=0.15)
 
 
 def test_in_a_holiday_each_is_measured_by_the_others():
@@ -158,7 +184,7 @@ def test_in_a_holiday_each_is_measured_by_the_others():
 def test_a_holiday_is_no_reason_to_tell_of_anybody():
     # GIVEN a shop that was calm for half a year
     running = RunningCalibration.empty()
-    calm, none = np.zeros((2, 16, BINS), np.int64), QUIET.ended
+    calm, none = np.zeros_like(QUIET.calm), QUIET.ended
     calm[:, BUCKET] = histogram(2_000)
     for _ in range(26):
         running = running.advance(Histograms(calm, none), WEEKLY)
@@ -169,7 +195,7 @@ def test_a_holiday_is_no_reason_to_tell_of_anybody():
     # THEN what is rare by the tables is not
     rare = np.exp(-np.array([6.0, 9.0]))
     bucket = np.full(2, BUCKET, np.uint8)
-    for head in Head:
+    for head in BY_CALM:
         p = found.apply(head, bucket, rare)
         assert np.all(p > 10 * rare)
         # AND a shard that cannot know of the holiday explains all who might be told

@@ -10,7 +10,7 @@ from swerve.domain.selection import Action, Selection, SelectionRules, benjamini
 
 from tests.domain.candidates import WEEK, WINDOW, candidate
 
-RULES = SelectionRules({Head.INTEREST: 1e-3, Head.ENGAGEMENT: 1e-3}, cooldown_weeks=4)
+RULES = SelectionRules(dict.fromkeys(Head, 1e-3), cooldown_weeks=4)
 
 
 def actions(decisions: tuple) -> list[tuple[str, str]]:
@@ -35,7 +35,7 @@ def test_a_candidate_above_the_threshold_is_not_told() -> None:
 
 
 def test_each_head_has_its_own_threshold() -> None:
-    rules = replace(RULES, p_thresholds={Head.INTEREST: 1e-5, Head.ENGAGEMENT: 1e-3})
+    rules = replace(RULES, p_thresholds={**RULES.p_thresholds, Head.INTEREST: 1e-5})
     candidates = [candidate("u-1"), candidate("u-2", Kind.SURGE)]
     _, decisions = select(Selection(), WINDOW, candidates, rules)
     assert actions(decisions) == [("selected", "u-2#surge")]
@@ -206,3 +206,13 @@ def test_law_cool_down_is_kept_and_nobody_is_forgotten(weeks: list[list[Candidat
         assert {key for key in told if key[0] is Level.USER} == below
         into = {d.into for d in decisions if d.action is Action.FOLDED}
         assert into <= {d.subject_kind for d in decisions if d.level is Level.CATEGORY}
+
+
+def test_a_subject_that_is_forgotten_leaves_the_others() -> None:
+    # GIVEN
+    told = [candidate("u-1"), candidate("u-2"), candidate("u-2", Kind.SURGE)]
+    memory, _ = select(Selection(), WINDOW, told, RULES)
+    # WHEN
+    left = memory.without({"u-2", "u-3"})
+    # THEN
+    assert left == select(Selection(), WINDOW, told[:1], RULES)[0]

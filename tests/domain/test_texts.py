@@ -11,12 +11,13 @@ import os
 from pathlib import Path
 
 import pytest
-from swerve.domain import text_en, text_zh
+from swerve.domain import change_en, change_zh, text_en, text_zh
 from swerve.domain.alert import StackFacts
 from swerve.domain.candidate import Head
 from swerve.domain.digest import Digest, digest_email, flood_email, flood_sms
 from swerve.domain.email import alert_email
 from swerve.domain.lint import body_faults, subject_faults
+from swerve.domain.page import alert_page
 from swerve.domain.reliability import Reliability
 from swerve.domain.sms import alert_sms, fits
 from swerve.domain.texts import texts
@@ -108,6 +109,49 @@ def test_a_detector_that_looks_downward_says_below() -> None:
     assert "-9.4，低于 -8.2 预警" in text_zh.reason(loud)
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_units_are_said_wherever_a_share_is(language: str) -> None:
+    # GIVEN
+    payload = CASES["user-switch-backtest"]
+    counted = "92 of 114" if language == "en" else "114件中92件"
+    digest = digest_email(Digest([payload] * 4, NOW_MS), language).body
+    # WHEN / THEN
+    for text in (
+        alert_email(payload, language, NOW_MS).body,
+        alert_sms(payload, language),
+        digest,
+        alert_page(payload, language, NOW_MS),
+        payload["change"]["summary"][language],
+    ):
+        assert counted in text.replace("\n        ", "").replace("\n", " ")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_units_go_from_an_sms_before_names_that_somebody_knows(language: str) -> None:
+    # GIVEN names so long that not all has room
+    long = "Garden furniture and everything else"
+    payload = payloads(names={1: long, 2: f"{long} there is"})["user-switch"]
+    # WHEN
+    text = alert_sms(payload, language)
+    # THEN
+    assert fits(text)
+    assert "114" not in text
+    assert "81%" in text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_an_alert_stored_before_there_were_units_still_renders(language: str) -> None:
+    # GIVEN
+    payload = CASES["user-switch-before-units"]
+    # WHEN
+    mail = alert_email(payload, language, NOW_MS).body
+    # THEN
+    assert "81%" in mail
+    assert "81%" in alert_sms(payload, language)
+    assert "81%" in alert_page(payload, language, NOW_MS)
+    assert "usual)" not in mail
+
+
 def test_no_certainty_is_invented() -> None:
     # GIVEN a stack without a back-test, THEN no mail says how many alerts are right
     for payload in payloads().values():
@@ -137,6 +181,7 @@ def test_both_languages_have_the_same_words() -> None:
         }
 
     assert public(text_en) == public(text_zh)
+    assert public(change_en) == public(change_zh)
     assert text_en.LABELS.keys() == text_zh.LABELS.keys()
     assert text_en.KINDS.keys() == text_zh.KINDS.keys()
     assert text_en.USE_CASES.keys() == text_zh.USE_CASES.keys()

@@ -7,9 +7,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from swerve.ports import STATES
 
 from cli.local import running
-from cli.look import STATES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -96,6 +96,13 @@ def objects(stack: Stack, bucket: str) -> dict[str, bytes]:
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=name)
     keys = [found["Key"] for page in pages for found in page.get("Contents", [])]
     return {key: s3.get_object(Bucket=name, Key=key)["Body"].read() for key in keys}
+
+
+def old_versions(stack: Stack, bucket: str) -> list[str]:
+    """Keys of what was overwritten or deleted and is still kept."""
+    pages = stack.client("s3").get_paginator("list_object_versions")
+    found = pages.paginate(Bucket=stack.outputs[bucket])
+    return [v["Key"] for page in found for v in page.get("Versions", []) if not v["IsLatest"]]
 
 
 def log_lines(stack: Stack) -> list[str]:

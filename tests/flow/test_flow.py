@@ -7,10 +7,16 @@ import io
 import json
 import random
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from swerve.adapters.eraser import AwsEraser
+from swerve.domain.pseudonym import subject_of
+from swerve.ledger import ledger
+from typer.testing import CliRunner
 
+from cli.keys import keyring
+from cli.main import app
 from cli.redrive import redrive_queue
 from tests.flow.conftest import (
     alerts_told,
@@ -20,6 +26,7 @@ from tests.flow.conftest import (
     log_lines,
     messages_in,
     objects,
+    old_versions,
     put,
     receipts,
     table_contents,
@@ -27,6 +34,8 @@ from tests.flow.conftest import (
 from tests.streams import unpacked
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cli.stack import Stack
 
 pytestmark = pytest.mark.flow
@@ -83,8 +92,6 @@ def test_the_test_event_of_s3_is_acknowledged(told: Stack) -> None:
 
 
 def test_every_row_is_accounted_for(told: Stack) -> None:
-    from swerve.ledger import ledger
-
     found = ledger(told.windows, told.data, told.settings.windows)
     assert found.balanced
     assert (
@@ -179,6 +186,103 @@ def test_no_user_id_is_anywhere_inside(told: Stack) -> None:
     # THEN
     assert len(everything) > 100_000
     assert not [user for user in USER_IDS if user in everything]
+
+
+def traces_of(stack: Stack, user: int) -> list[str]:
+    """Where anything of a user is left: by name, by key, or as far as erasing would find it."""
+    subject, raw = subject_of(user), user.to_bytes(8, "little")
+    stored: dict[object, bytes] = dict(objects(stack, "DataBucketName"))
+    for table in ("WindowsTableName", "AlertsTableName"):
+        for key, item in table_contents(stack, table).items():
+            data = bytes(item.pop("data", {}).get("B", b""))
+            stored[key] = b"\n".join([f"{key} {item}".encode(), data])
+    found = [
+        str(place)
+        for place, body in stored.items()
+        if any(raw in part or subject[:10].encode() in part for part in unpacked(body))
+    ]
+    found += [line for line in log_lines(stack) if subject[:10] in line]
+    done = CliRunner().invoke(app, ["erase", subject, "--dry-run"])
+    return found + ([done.output] if done.exit_code == 0 else [])
+
+
+@pytest.fixture
+def named(told: Stack, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Pseudonyms of the customers; commands find the stack."""
+    monkeypatch.setattr("cli.stack.open_stack", lambda _: told)
+    return [int(user) for user in keyring(told).pseudonyms(USER_IDS).users]
+
+
+def test_an_erased_customer_is_nowhere_and_all_rows_are_accounted_for(
+    told: Stack, named: list[int]
+) -> None:
+    # GIVEN one who was told of
+    who = named[0]
+    assert [place for place in traces_of(told, who) if place.startswith("pages/")]
+    before = ledger(told.windows, told.data, told.settings.windows)
+    # WHEN
+    done = CliRunner().invoke(app, ["erase", USER_IDS[0], "--yes"])
+    # THEN
+    assert done.exit_code == 0, done.output
+    assert traces_of(told, who) == []
+    folders = ("runs/", "selection/", "pages/", "quarantine/", "outbox/")
+    assert not [k for k in old_versions(told, "DataBucketName") if k.startswith(folders)]
+    after = ledger(told.windows, told.data, told.settings.windows)
+    assert after.balanced
+    assert (after.rows, after.packed) == (before.rows, before.packed)
+    assert after.erased == before.packed - after.unique - after.duplicates_across > 0
+    # and the files that still hold the raw rows are named, those uploaded again too
+    for week in range(WEEKS):
+        assert f"week-{week}.csv" in done.output
+        assert f"again-{week}.csv" in done.output
+
+
+def test_the_same_files_do_not_bring_an_erased_customer_back(told: Stack, named: list[int]) -> None:
+    # WHEN the files come once more, and a new one of the others has every window closed again
+    keys = [put(told, f"third-{week}.csv", week_of_events(week)) for week in range(WEEKS)]
+    rows = week_of_events(0).splitlines(keepends=True)
+    others = [row.replace(b",0-", b",late-") for row in rows if b"customer-0000" not in row]
+    keys.append(put(told, "late-others.csv", b"".join(others)))
+    await_until(lambda: all(receipts(told, key) for key in keys), "receipts")
+    close(told)
+    # THEN
+    statuses = [receipts(told, key)[0]["status"] for key in keys]
+    assert statuses == ["duplicate"] * WEEKS + ["accepted"]
+    assert traces_of(told, named[0]) == []
+    assert ledger(told.windows, told.data, told.settings.windows).balanced
+
+
+@pytest.mark.parametrize(("number", "step"), [(1, 40), (2, 110)])
+def test_erasing_that_died_half_way_is_finished_after_a_close(
+    told: Stack, named: list[int], number: int, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN
+    steps = iter(range(1, 1000))
+
+    def dying(method: str) -> Callable[..., None]:
+        whole = getattr(AwsEraser, method)
+
+        def write(self: AwsEraser, *arguments: Any) -> None:
+            if next(steps) == step:
+                raise KeyboardInterrupt
+            whole(self, *arguments)
+
+        return write
+
+    with monkeypatch.context() as patched:
+        for method in ("replace_partial", "remove_alert", "put", "remove"):
+            patched.setattr(AwsEraser, method, dying(method))
+        done = CliRunner().invoke(app, ["erase", USER_IDS[number], "--yes"])
+    assert "run the same command again" in done.stderr
+    assert ledger(told.windows, told.data, told.settings.windows).balanced
+    # WHEN every window is closed in between
+    told.windows.raise_dirty([told.windows.control()[0].window])
+    close(told)
+    done = CliRunner().invoke(app, ["erase", USER_IDS[number], "--yes"])
+    # THEN
+    assert done.exit_code == 0, done.output
+    assert traces_of(told, named[number]) == []
+    assert ledger(told.windows, told.data, told.settings.windows).balanced
 
 
 def test_roles_are_enforced(told: Stack) -> None:

@@ -11,7 +11,7 @@ import boto3
 import pytest
 from moto import mock_aws
 from swerve.adapters import aws
-from swerve.domain.alert import page_key
+from swerve.domain.identity import page_key
 from swerve.domain.severity import Severity
 from swerve.reconcile import reconcile
 

@@ -92,7 +92,7 @@ def backtest(
     users : mapping of int to str, optional
         Pseudonym to what is written instead of it (the raw id with `--reveal`).
     budget_per_1000 : float
-        False alarms per 1,000 user-weeks, both heads together.
+        False alarms per 1,000 user-weeks, all heads together.
     """
     tables = calibration or Calibration.shipped()
     rules = SelectionRules(
@@ -219,4 +219,5 @@ def _line(decision: Decision, plan: Plan, names: Mapping[int, str]) -> dict[str,
 
 def _named(share: Share, names: Mapping[int, str]) -> dict[str, Any]:
     name = names.get(share.category, f"#{share.category:016x}")
-    return {"category": name, "before": share.before, "now": share.now}
+    units = {} if share.units is None else asdict(share.units)
+    return {"category": name, "before": share.before, "now": share.now} | units

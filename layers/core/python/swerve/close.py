@@ -70,6 +70,11 @@ class Checkpoint:
         running = RunningCalibration.from_bytes(files["running"])
         return cls(ShardState.from_bytes(files["state"]), Renames(old, new), running)
 
+    def without(self, users: NDArray[np.uint64]) -> Checkpoint:
+        """Forget some users, and what only they did; what the others did stays bit for bit."""
+        others = np.flatnonzero(~np.isin(self.state.users, users))
+        return Checkpoint(self.state.apart(others), self.renames.without(users), self.running)
+
 
 def merge(deps: CloseDeps, run_name: str, shard: int) -> None:
     """Deduplicate a shard's events of every window, and sum them."""
@@ -148,7 +153,7 @@ def population(deps: CloseDeps, run_name: str) -> None:
             deps.data.put(runs.population_key(spec, window), state.to_bytes())
     contexts["aggregates.json"] = json.dumps(aggregates).encode()
     deps.data.put(run.file("contexts.zip"), bundle(contexts))
-    _note_counts(deps, spec, counts, packed)
+    _note_counts(deps, run, counts, packed)
 
 
 def score(deps: CloseDeps, run_name: str, shard: int) -> int:
@@ -313,11 +318,12 @@ def _check_complete(run: Run, spec: WindowSpec, packed: Mapping[tuple[str, int],
 
 def _note_counts(
     deps: CloseDeps,
-    spec: WindowSpec,
+    run: Run,
     counts: Mapping[int, Counter[str]],
     packed: Mapping[tuple[str, int], int],
 ) -> None:
     """Keep the ledger's side of the close: rows found, of which unique, by window."""
+    spec = deps.settings.windows
     known = json.loads(deps.data.get(runs.LEDGER_KEY) or b"{}")
     totals: Counter[int] = Counter()
     for (_, window), events in packed.items():
@@ -328,6 +334,8 @@ def _note_counts(
             "unique": count["unique"],
             "conflicts": count["conflicts"],
         }
+        if window in run.erased:
+            known[spec.label(window)]["erased"] = run.erased[window]
     body = json.dumps(known, sort_keys=True).encode()
     deps.data.put(runs.LEDGER_KEY, body, "application/json")
 

@@ -20,15 +20,6 @@ _ADVICE = {
 }
 
 
-def layout_of(settings: Settings) -> dict[str, str | int]:
-    """How stored data is laid out by these settings."""
-    return {
-        "shards": settings.shard_count,
-        "window": settings.window,
-        "time_zone": settings.time_zone,
-    }
-
-
 def check_deployed(windows: Windows, settings: Settings) -> Mapping[str, str | int]:
     """Note the layout at the first call, and return it.
 
@@ -39,7 +30,7 @@ def check_deployed(windows: Windows, settings: Settings) -> Mapping[str, str | i
     LayoutChanged
         Where the settings are not those of the layout.
     """
-    wanted = layout_of(settings)
+    wanted = settings.layout
     deployed = windows.state(LAYOUT)
     if deployed is None:
         windows.put_state(LAYOUT, wanted, None)  # lost to another function: compared below
@@ -56,3 +47,33 @@ def check_deployed(windows: Windows, settings: Settings) -> Mapping[str, str | i
                 f"to {value!r}: set it back, or {_ADVICE[name]}"
             )
     return deployed
+
+
+def check_at_rest(windows: Windows, settings: Settings) -> None:
+    """Look whether all that is stored lies as these settings say, and nothing beside it.
+
+    Raises
+    ------
+    Resharding
+        Where a split is under way or was interrupted: some or all users lie in two layouts.
+    LayoutChanged
+        Where there was one since the settings were read.
+    """
+    found = windows.state(LAYOUT) or settings.layout
+    if is_split(found):
+        raise Resharding(
+            "the shards of this stack are being split, and the same users lie in two layouts: let"
+            " `swerve reshard` end, or run it again where it was interrupted; then run the same"
+            " command again"
+        )
+    if found != settings.layout:
+        raise LayoutChanged(
+            f"this stack has {found['shards']} shards, and ShardCount was {settings.shard_count}"
+            " when this command began: if they were split just now, run the same command again;"
+            " else set ShardCount back"
+        )
+
+
+def is_split(layout: Mapping[str, str | int]) -> bool:
+    """Whether `swerve reshard` has begun, and not ended."""
+    return not layout.keys().isdisjoint({"to", "from"})

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from swerve import run as runs
+from swerve.domain.manifest import NOTHING, Erased
 
 if TYPE_CHECKING:
     from swerve.domain.window import WindowSpec
@@ -22,12 +23,15 @@ class Ledger:
     ----------
     rows, packed, duplicates_in_file, rejected
         From the manifests: rows == packed + duplicates_in_file + sum(rejected).
+    erased : int
+        Packed events that were erased since: they are in none of the following.
     waiting : int
         Packed events of windows that are not closed yet, or need closing again.
     closed : int
         Packed events of closed windows: closed == unique + duplicates_across.
     unique, duplicates_across, conflicts : int
-        From the last close of each window; conflicts are duplicates with other content.
+        From the last close of each window, less what was erased after it; conflicts are duplicates
+        with other content.
     lost : int
         Packed events of closed windows that the close did not find; never anything but 0.
     """
@@ -37,6 +41,7 @@ class Ledger:
     packed: int
     duplicates_in_file: int
     rejected: dict[str, int]
+    erased: int
     waiting: int
     closed: int
     unique: int
@@ -48,7 +53,7 @@ class Ledger:
     def balanced(self) -> bool:
         """Whether nothing is lost and nothing is counted twice."""
         rows = self.packed + self.duplicates_in_file + sum(self.rejected.values())
-        counted = self.waiting + self.unique + self.duplicates_across
+        counted = self.erased + self.waiting + self.unique + self.duplicates_across
         return self.rows == rows and self.packed == counted and self.lost == 0
 
 
@@ -58,7 +63,8 @@ def ledger(windows: Windows, data: Data, spec: WindowSpec) -> Ledger:
     clean = {c.window for c in windows.control() if c.closed == c.dirty}
     sums: Counter[str] = Counter()
     rejected: Counter[str] = Counter()
-    packed: Counter[int] = Counter()
+    held: Counter[int] = Counter()
+    erased: dict[int, Erased] = {}
     for manifest in windows.manifests():
         sums.update(
             batches=1,
@@ -67,18 +73,24 @@ def ledger(windows: Windows, data: Data, spec: WindowSpec) -> Ledger:
             duplicates_in_file=manifest.duplicates,
         )
         rejected.update(manifest.rejected)
-        packed.update(manifest.windows)
-    for window, events in packed.items():
+        held.update(manifest.held)
+        for window, gone in manifest.erased.items():
+            erased[window] = erased.get(window, NOTHING).plus(gone)
+            sums["erased"] += gone.events
+    for window, events in held.items():
         close = closes.get(spec.label(window))
         if window not in clean or close is None:
             sums["waiting"] += events
             continue
+        before, since = Erased(*close.get("erased", NOTHING)), erased.get(window, NOTHING)
+        packed = close["packed"] + before.events - since.events
+        unique = close["unique"] + before.unique - since.unique
         sums.update(
             closed=events,
-            unique=close["unique"],
-            duplicates_across=close["packed"] - close["unique"],
+            unique=unique,
+            duplicates_across=packed - unique,
             conflicts=close["conflicts"],
-            lost=events - close["packed"],
+            lost=events - packed,
         )
     return Ledger(
         batches=sums["batches"],
@@ -86,6 +98,7 @@ def ledger(windows: Windows, data: Data, spec: WindowSpec) -> Ledger:
         packed=sums["packed"],
         duplicates_in_file=sums["duplicates_in_file"],
         rejected=dict(sorted(rejected.items())),
+        erased=sums["erased"],
         waiting=sums["waiting"],
         closed=sums["closed"],
         unique=sums["unique"],

@@ -11,10 +11,11 @@ from collections import Counter
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from swerve.domain.alert import Payload, iso, to_json
+from swerve.domain.alert import Payload, to_json
 from swerve.domain.digest import Digest, digest_email, flood_email, flood_sms
 from swerve.domain.email import Email, alert_email
 from swerve.domain.figures import local
+from swerve.domain.identity import iso
 from swerve.domain.selection import Selection
 from swerve.domain.sms import alert_sms
 from swerve.publishing import (

@@ -72,6 +72,10 @@ class Uploads(Protocol):
         """Copy the object's bytes to a local file."""
         ...
 
+    def stored(self, bucket: str) -> Iterator[tuple[UploadedObject, int]]:
+        """All versions that still exist, with their size in bytes."""
+        ...
+
 
 class Data(Protocol):
     """The bucket for receipts, checkpoints, pages and every other file that Swerve writes."""
@@ -94,6 +98,10 @@ class Windows(Protocol):
 
     def put_partials(self, partials: Iterable[PartialItem], expires_s: int) -> None:
         """Write at deterministic keys: writing again changes nothing."""
+        ...
+
+    def under(self, shard_count: int) -> Windows:
+        """Return the same table as laid out by another count: its partials are others."""
         ...
 
     def partials(self, shard: int, first: int, last: int) -> Iterator[PartialItem]:
@@ -201,12 +209,15 @@ class Deployment(Protocol):
         ...
 
 
+STATES = ("selected", "folded", "held", "sending", "sent")
+
+
 @dataclass(frozen=True, slots=True)
 class AlertRow:
     """One row of the alerts table, the outbox.
 
-    `state` is selected | folded | held | sending | sent; `status` is open | updated | resolved |
-    withdrawn. `payload` is the interest-alert JSON. `revision` goes up by one with every put.
+    `state` is one of `STATES`; `status` is open | updated | resolved | withdrawn. `payload` is the
+    interest-alert JSON. `revision` goes up by one with every put.
     `told` names the channels that have the present text ("email sms events"), so that each is
     told once. `lease_ms`: until when a `sending` row belongs to the function that sends it.
     """
@@ -240,6 +251,43 @@ class Alerts(Protocol):
 
     def in_state(self, states: Iterable[str]) -> Iterator[AlertRow]:
         """Rows in these states, over all windows."""
+        ...
+
+
+class Eraser(Protocol):
+    """Takes away what is stored of a person; else only a split deletes, what it has copied."""
+
+    def replace_partial(
+        self, partial: PartialItem, data: bytes, before: Manifest, after: Manifest
+    ) -> None:
+        """Give a partial other bytes (none: delete it) and note it in its manifest: both or none.
+
+        Raise `TransientFault` where the partial is gone, the manifest is not `before` any more, or
+        shards are being split.
+        """
+        ...
+
+    def remove_partial(self, partial: PartialItem, shard_count: int) -> None:
+        """Delete a partial that exists for nobody, of one of so many shards."""
+        ...
+
+    def remove_alert(self, row: AlertRow) -> None:
+        """Delete a row of the alerts table, whatever its state."""
+        ...
+
+    def put(self, key: str, body: bytes, content_type: str) -> None:
+        """Overwrite a file of the data bucket."""
+        ...
+
+    def remove(self, keys: Sequence[str]) -> None:
+        """Delete files of the data bucket."""
+        ...
+
+    def remove_old_versions(self, prefix: str, endings: Sequence[str] = ("",)) -> None:
+        """Delete what a versioned bucket keeps of files that were overwritten or deleted.
+
+        Only of those whose keys end in one of the endings.
+        """
         ...
 
 

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from swerve.domain.alert import page_key
 from swerve.domain.figures import local
+from swerve.domain.identity import page_key
 from swerve.domain.page import alert_page
 from swerve.reconcile import TOLD_EARLIER
 

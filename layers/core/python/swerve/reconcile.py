@@ -10,7 +10,8 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from swerve.domain.alert import Payload, StackFacts, build_payload, iso, to_json
+from swerve.domain.alert import Payload, StackFacts, build_payload, to_json
+from swerve.domain.identity import iso
 from swerve.domain.selection import Action
 from swerve.ports import AlertRow
 

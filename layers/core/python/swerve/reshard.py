@@ -20,7 +20,7 @@ import numpy as np
 
 from swerve import run as runs
 from swerve.close import Checkpoint
-from swerve.deployed import layout_of
+from swerve.deployed import is_split
 from swerve.domain.packing import events_in, unpack
 from swerve.domain.pseudonym import UserTable
 from swerve.domain.shard import children_of, shard_of
@@ -96,7 +96,7 @@ class Task:
     @property
     def is_begun(self) -> bool:
         """Whether an earlier call was interrupted."""
-        return self.found is not None and not self.found.keys().isdisjoint({"to", "from"})
+        return is_split(self.layout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class Outcome:
     Attributes
     ----------
     events, promised : int
-        Packed events that were found, and those that manifests speak of.
+        Packed events that were found, and those that should be there by the manifests.
     unplaced : int
         Users of whom no event is kept: they are remembered in the first shard that follows.
     """
@@ -125,7 +125,7 @@ def task(deps: ReshardDeps, to: int | None = None) -> Task | None:
         If that cannot be.
     """
     found = deps.windows.state(LAYOUT)
-    layout = found or layout_of(deps.settings)
+    layout = found or deps.settings.layout
     stored = int(layout["shards"])
     before, after = int(layout.get("from", stored)), int(layout.get("to", stored))
     begun = before != after
@@ -182,7 +182,7 @@ def reshard(deps: ReshardDeps, asked: Task, owner: str, told: Callable[[Portion]
     Raises
     ------
     SwerveError
-        If a close, or another call, is at it.
+        If a close, an erasure or another call is at it.
     """
     with _lease(deps, owner):
         return _Reshard(deps, asked, owner, told).run()
@@ -192,9 +192,9 @@ def reshard(deps: ReshardDeps, asked: Task, owner: str, told: Callable[[Portion]
 def _lease(deps: ReshardDeps, owner: str) -> Iterator[None]:
     if not _renewed(deps, owner):
         raise SwerveError(
-            "the shards are in use: a close is running, or another `swerve reshard`; run again when"
-            f" it is done (one that died holds them for {LEASE_S // 60} minutes, a close for"
-            f" {runs.LEASE_S // 60})"
+            "the shards are in use: a close is running, a `swerve erase`, or another `swerve"
+            f" reshard`; run again when it is done (one that died holds them for {LEASE_S // 60}"
+            f" minutes at most, a close for {runs.LEASE_S // 60})"
         )
     try:
         yield
@@ -304,7 +304,8 @@ class _Reshard:
             )
             if amended != manifest:
                 windows.amend_manifest(amended)
-        return Outcome(events, sum(manifest.packed for manifest in batches.values()), unplaced)
+        promised = sum(sum(manifest.held.values()) for manifest in batches.values())
+        return Outcome(events, promised, unplaced)
 
     def _copy_checkpoints(self, shard: int, users: UserTable) -> int:
         """Split what is remembered after each window; how many users had no place at the last."""

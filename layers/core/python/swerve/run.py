@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from swerve.domain.manifest import Erased
 from swerve.errors import SwerveError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ LEASE = "close"
 # execution writes beside its successor.
 LEASE_S = 5_400
 PROGRESS = "close"  # control state: {"from", "through"}: checkpoints are valid in between
+EARLY = "runs/early/"  # what early notices have looked at: batches only
 LEDGER_KEY = "checkpoints/ledger.json"
 
 
@@ -52,7 +54,9 @@ class Run:
     seen : dict
         Window to its `dirty` counter as noted: what select sets `closed` to.
     batches : dict
-        Batch id to (window to packed events), as the manifests say, inside the range.
+        Batch id to (window to events held), as the manifests say, inside the range.
+    erased : dict
+        Window to what was erased of it before: the close will not find it.
     """
 
     name: str
@@ -62,6 +66,7 @@ class Run:
     shards: int
     seen: dict[int, int]
     batches: dict[str, dict[int, int]]
+    erased: dict[int, Erased]
 
     def file(self, name: str) -> str:
         """Key of a working file in the data bucket."""
@@ -101,6 +106,8 @@ class Run:
                 batch_id: {int(window): events for window, events in counts.items()}
                 for batch_id, counts in fields["batches"].items()
             },
+            # A run that was planned before an upgrade has none.
+            erased={int(w): Erased(*counts) for w, counts in fields.get("erased", {}).items()},
         )
 
 
@@ -117,17 +124,22 @@ def read(data: Data, key: str) -> bytes:
 
 def shard_key(spec: WindowSpec, window: int, shard: int, shard_count: int) -> str:
     """Key of the checkpoint of one of so many shards."""
-    return f"checkpoints/window={spec.label(window)}/shard={shard:04d}{shard_ending(shard_count)}"
+    return f"checkpoints/window={spec.label(window)}{shard_file(shard, shard_count)}"
+
+
+def shard_file(shard: int, shard_count: int) -> str:
+    """How the key of every checkpoint of one of so many shards ends."""
+    return f"/shard={shard:04d}{shard_ending(shard_count)}"
 
 
 def shard_ending(shard_count: int) -> str:
-    """How the keys of the checkpoints of so many shards end."""
+    """How keys of checkpoints of so many shards end."""
     return f"-of-{shard_count:04d}.bin"
 
 
 def early_key(shard: int, shard_count: int) -> str:
     """Key of the note of what was last looked at for early notices."""
-    return f"runs/early/{shard:04d}-of-{shard_count:04d}.json"
+    return f"{EARLY}{shard:04d}-of-{shard_count:04d}.json"
 
 
 def population_key(spec: WindowSpec, window: int) -> str:

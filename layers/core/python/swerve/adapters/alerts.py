@@ -52,7 +52,7 @@ class DynamoAlerts:
 
     def get(self, window: int, subject_kind: str) -> AlertRow | None:
         """Read consistently."""
-        key = {"pk": {"S": _pk(window)}, "sk": {"S": subject_kind}}
+        key = alert_key(window, subject_kind)
         with transient(f"get of alert {subject_kind}"):
             answer = self.client.get_item(TableName=self.table, Key=key, ConsistentRead=True)
         return _row(answer["Item"]) if "Item" in answer else None
@@ -94,6 +94,11 @@ class DynamoAlerts:
             if "LastEvaluatedKey" not in page:
                 return
             request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+
+def alert_key(window: int, subject_kind: str) -> dict[str, dict[str, str]]:
+    """Key of a row."""
+    return {"pk": {"S": _pk(window)}, "sk": {"S": subject_kind}}
 
 
 def _pk(window: int) -> str:

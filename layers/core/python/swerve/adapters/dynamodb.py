@@ -13,15 +13,19 @@ from botocore.exceptions import ClientError
 from swerve.adapters.faults import code_of, transient
 from swerve.adapters.items import (
     LABELS,
+    batch_key,
+    layout_is,
     manifest_of,
     manifest_text,
     name_key,
+    partial_key,
     partial_of,
+    shard_key,
     state_text,
     window_key,
 )
 from swerve.errors import TransientFault
-from swerve.ports import LAYOUT, WindowControl
+from swerve.ports import WindowControl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -92,24 +96,16 @@ class DynamoWindows:
         self, manifest: Manifest, expires_s: int, layout: Mapping[str, str | int]
     ) -> bool:
         """Write once, while `LAYOUT` is this; False where the batch had one, or it is another."""
-        unchanged = {
-            "TableName": self.table,
-            "Key": {"pk": {"S": "control"}, "sk": {"S": f"state#{LAYOUT}"}},
-            "ConditionExpression": "#state = :layout",
-            "ExpressionAttributeNames": {"#state": "state"},
-            "ExpressionAttributeValues": {":layout": {"S": state_text(layout)}},
-        }
         put = {
             "TableName": self.table,
             "Item": {
-                "pk": {"S": "batch"},
-                "sk": {"S": manifest.batch_id},
+                **batch_key(manifest.batch_id),
                 "manifest": {"S": manifest_text(manifest)},
                 "expires": {"N": str(expires_s)},
             },
             "ConditionExpression": "attribute_not_exists(pk)",
         }
-        return self._transact([{"ConditionCheck": unchanged}, {"Put": put}])
+        return self._transact([{"ConditionCheck": layout_is(self.table, layout)}, {"Put": put}])
 
     def amend_manifest(self, manifest: Manifest) -> None:
         """Write another text of a manifest that there is; its expiry stays."""
@@ -356,13 +352,11 @@ class DynamoWindows:
         self.sleep(random.random() * 0.05 * 2**attempt)  # noqa: S311 - no secret
 
     def _shard(self, shard: int) -> str:
-        return f"shard#{shard:04d}/{self.shard_count:04d}"
+        return shard_key(shard, self.shard_count)["S"]
 
     def _partial_item(self, partial: PartialItem, expires_s: int) -> Item:
-        label = LABELS.label(partial.window)
         return {
-            "pk": {"S": self._shard(partial.shard)},
-            "sk": {"S": f"{label}#{partial.batch_id}#{partial.segment:03d}"},
+            **partial_key(partial, self.shard_count),
             "data": {"B": partial.data},
             "events": {"N": str(partial.events)},
             "expires": {"N": str(expires_s)},

@@ -41,6 +41,15 @@ class S3Uploads:
             with path.open("wb") as file:
                 shutil.copyfileobj(body, file, _COPY_BYTES)
 
+    def stored(self, bucket: str) -> Iterator[tuple[UploadedObject, int]]:
+        """All versions that still exist, with their size in bytes."""
+        pages = self.client.get_paginator("list_object_versions")
+        with transient(f"list of {bucket}"):
+            for page in pages.paginate(Bucket=bucket):
+                for found in page.get("Versions", ()):
+                    uploaded = UploadedObject(bucket, found["Key"], found["VersionId"])
+                    yield uploaded, found["Size"]
+
 
 @dataclass(frozen=True, slots=True)
 class S3Data:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from swerve.domain.candidate import Kind, Level
-from swerve.domain.figures import is_worth_naming
+from swerve.domain.figures import is_worth_naming, named
+from swerve.domain.severity import MUCH_TO_LOSE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# (use case, code, due) by kind; the first two are said in a user's alert.
-_USER_ACTIONS: dict[Kind, tuple[tuple[str, str, str], ...]] = {
+_Action: TypeAlias = tuple[str, str, str]  # use case, code, due
+
+_USER_ACTIONS: dict[Kind, tuple[_Action, ...]] = {
     Kind.SWITCH: (
         ("recommendation", "refresh_profile", "P1D"),
         ("campaign", "pause_category", "P1D"),
@@ -33,11 +35,15 @@ _USER_ACTIONS: dict[Kind, tuple[tuple[str, str, str], ...]] = {
         ("recommendation", "refresh_profile", "P1D"),
     ),
     Kind.DROP: (("customer_service", "look_for_trouble", "P2D"), ("campaign", "send_less", "P7D")),
-    Kind.CHURN_RISK: (
-        ("churn_rescue", "send_winback", "P1D"),
-        ("customer_service", "call_within_48h", "P2D"),
-    ),
 }
+_FEATURE = ("campaign", "feature_category", "P2D")
+_WIN_BACK = ("churn_rescue", "send_winback", "P1D")
+_CALL = ("customer_service", "call_within_48h", "P2D")
+_LOOK = ("customer_service", "look_for_trouble", "P2D")
+_SEGMENT = ("campaign", "review_segment", "P7D")
+_SEND_LESS = ("campaign", "send_less", "P7D")
+# A regular comes on so many days a week; for so many days a silence may have one cause to be found.
+_REGULAR_DAYS, _SUDDEN_DAYS = 1.0, 35.0
 _UPWARD = (
     ("supply_chain", "check_stock", "P1D"),
     ("campaign", "feature_category", "P2D"),
@@ -65,13 +71,17 @@ def actions_of(level: Level, kind: Kind, payload: Mapping[str, Any]) -> list[dic
             "text": {"en": _english(code, payload), "zh-CN": _chinese(code, payload)},
             "due": due,
         }
-        for use_case, code, due in _chosen(level, kind)
+        for use_case, code, due in _chosen(level, kind, payload)
     ]
 
 
-def _chosen(level: Level, kind: Kind) -> tuple[tuple[str, str, str], ...]:
+def _chosen(level: Level, kind: Kind, payload: Mapping[str, Any]) -> tuple[_Action, ...]:
     upward = kind not in _DOWN_KINDS
     match level:
+        case Level.USER if kind is Kind.CHURN_RISK:
+            return _against_churn(payload["facts"])
+        case Level.USER if kind is Kind.SWITCH and not named(payload)[0]:
+            return (_USER_ACTIONS[kind][0], _FEATURE)  # nothing that could be paused
         case Level.USER:
             return _USER_ACTIONS[kind]
         case Level.PLATFORM:
@@ -80,6 +90,21 @@ def _chosen(level: Level, kind: Kind) -> tuple[tuple[str, str, str], ...]:
             return _CAMPAIGN_UPWARD if upward else _CAMPAIGN_DOWNWARD
         case _:
             return _UPWARD if upward else _DOWNWARD
+
+
+def _against_churn(facts: Mapping[str, float]) -> tuple[_Action, ...]:
+    """By how long the user has been silent, how regular and how valuable the user was.
+
+    A regular who stopped lately is worth a question before an offer; who left slowly needs another
+    reason to come, and who did little and is long gone no more mail.
+    """
+    valuable = facts.get("actions_before", 0.0) >= MUCH_TO_LOSE
+    regular = facts.get("days_before", 0.0) >= _REGULAR_DAYS
+    if "fading_days" in facts:
+        return (_WIN_BACK, _SEGMENT if valuable else _SEND_LESS)
+    if regular and facts.get("idle_days", 0.0) <= _SUDDEN_DAYS:
+        return (_CALL if valuable else _LOOK, _WIN_BACK)
+    return (_WIN_BACK, _CALL if valuable else _SEND_LESS)
 
 
 def _named(payload: Mapping[str, Any], side: str) -> str:

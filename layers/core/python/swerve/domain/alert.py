@@ -1,18 +1,18 @@
-"""An alert: its id and its payload `interest-alert/1.0`, from which every text and page is made."""
+"""An alert's payload `interest-alert/1.0`, from which every text and page is made."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from swerve.domain import text_en, text_zh
 from swerve.domain.actions import actions_of
 from swerve.domain.candidate import Candidate, Head, Kind, Level
-from swerve.domain.lint import clean, clean_path
+from swerve.domain.figures import clump, was_rare
+from swerve.domain.identity import alert_id, dedup_key, iso, page_key
+from swerve.domain.lint import clean, clean_path, display_name
 from swerve.domain.reliability import Reliability
 from swerve.domain.window import WEEK_DAYS, WindowSpec
 
@@ -28,7 +28,7 @@ SCHEMA = "interest-alert/1.0"
 # Smaller groups are not counted aloud: k-anonymity of everything said above user level.
 GROUP_USERS = 20
 BASELINE_WEEKS = 8  # the longest span that detection compares; see Candidate.facts["baseline_days"]
-_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_SHIFTS = frozenset({Kind.SWITCH, Kind.DRIFT})
 _PREFIX_NAMES = {Level.CATEGORY: "category", Level.PRODUCT: "product", Level.CAMPAIGN: "campaign"}
 
 
@@ -109,28 +109,6 @@ def _model(model: Mapping[str, Any]) -> tuple[str, str]:
     return sha256, f"{model.get('cell', 'model')}-{sha256[:8]}" if sha256 else "none"
 
 
-def alert_id(dedup_key: str, window_end_ms: int) -> str:
-    """Return the ULID of an alert: the same for the same level, subject, kind and window end.
-
-    48 bits of milliseconds, then the first 80 bits of SHA-256(`dedup_key` | window end), in
-    Crockford's base 32. The model is not part of it, so that a replay updates and never repeats.
-
-    Examples
-    --------
-    >>> alert_id("user:u-7f3a91c2:switch:baby:2026-W47", 1_795_478_400_000)
-    '01M85DMB00Q5G8FER6Z52YJR64'
-    """
-    text = f"{dedup_key}|{iso(window_end_ms)}"
-    digest = hashlib.sha256(text.encode()).digest()[:10]
-    number = window_end_ms << 80 | int.from_bytes(digest, "big")
-    return "".join(_CROCKFORD[number >> 5 * place & 31] for place in reversed(range(26)))
-
-
-def iso(time_ms: int) -> str:
-    """ISO 8601 in UTC, to the second."""
-    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def named_keys(decisions: Iterable[Decision]) -> set[int]:
     """Keys whose names the payloads of these decisions need."""
     keys: set[int] = set()
@@ -173,7 +151,8 @@ def build_payload(
         raise ValueError(f"{decision.subject_kind}: a {decision.action} decision has no payload")
     spec = facts.spec
     end_ms = spec.end_ms(candidate.window)
-    key = f"{candidate.level}:{candidate.subject}:{candidate.kind}:{spec.label(candidate.window)}"
+    label = spec.label(candidate.window)
+    key = dedup_key(candidate.level, candidate.subject, candidate.kind, label)
     right = None
     if facts.reliability is not None and candidate.level is Level.USER:
         right = facts.reliability.right(candidate.head, candidate.p_value)
@@ -232,24 +211,6 @@ def to_json(payload: Payload) -> str:
     )
 
 
-_WHOLE_PATH = 24  # characters
-
-
-def display_name(path: str) -> str:
-    """Return a category's name, of a long path its last part, made fit for a text.
-
-    Many shops' names have a slash and are no path: `BEERS/ALES` is not ales.
-
-    Examples
-    --------
-    >>> display_name("BEERS/ALES"), display_name("home/appliances/Portable Fans")
-    ('Beers/ales', 'Portable Fans')
-    """
-    name = path if len(path) <= _WHOLE_PATH else path.rsplit("/", 1)[-1]
-    shown = clean(name.strip("/") or path)
-    return shown.capitalize() if shown.isupper() and shown.isascii() and len(shown) > 3 else shown
-
-
 def _name(key: int, names: Mapping[int, str]) -> str:
     name = display_name(names.get(key, ""))
     return name or f"#{key:016x}"[:9]
@@ -287,32 +248,35 @@ def _window(candidate: Candidate, spec: WindowSpec) -> dict[str, str]:
 
 
 def _share(share: Share, names: Mapping[int, str]) -> dict[str, Any]:
+    units = {} if share.units is None else asdict(share.units)
     return {
         "category": clean_path(names.get(share.category, "")) or f"#{share.category:016x}",
         "name": _name(share.category, names),
         "share": share.now,
         "was": share.before,
-    }
+    } | {name: round(value, 2) for name, value in units.items()}
 
 
 def _change(candidate: Candidate, names: Mapping[int, str]) -> dict[str, Any]:
     change: dict[str, Any] = {"metric": "share_of_actions", "from": {}, "to": {}}
-    if candidate.falling:
-        change["from"] = _share(candidate.falling[0], names)
-    if candidate.rising:
-        change["to"] = _share(candidate.rising[0], names)
+    for side, shares in (("from", candidate.falling), ("to", candidate.rising)):
+        told = [_share(share, names) for share in shares]
+        # The most surprising one, if it is no stock-up; a new interest is named first.
+        if told:
+            sure = [s for s in told if not (was_rare(s) or clump(s))]
+            change[side] = (sure or told)[0] if candidate.kind in _SHIFTS else told[0]
     facts = candidate.facts
     if candidate.kind is Kind.BREADTH_CHANGE:
         change["metric"] = "categories"
         if "breadth_before" in facts and "breadth_now" in facts:
             before = facts["breadth_before"]
             change["delta_pct"] = _percent(facts["breadth_now"], before)
-    elif candidate.head is Head.ENGAGEMENT:
+    elif candidate.head is not Head.INTEREST:
         change["metric"] = "actions_per_week"
         if "ratio" in facts:
             change["delta_pct"] = _percent(facts["ratio"], 1.0)
-    elif candidate.rising and candidate.rising[0].now > 0:
-        change["delta_pct"] = _percent(candidate.rising[0].now, candidate.rising[0].before)
+    elif change["to"].get("share"):
+        change["delta_pct"] = _percent(change["to"]["share"], change["to"]["was"])
     return change
 
 
@@ -371,11 +335,6 @@ def _stack(facts: StackFacts, end_ms: int) -> dict[str, Any]:
 def _links(facts: StackFacts, identifier: str) -> dict[str, str]:
     page = page_key(identifier)
     return {"page": page} | ({"chart": f"{facts.link_base}/{page}"} if facts.link_base else {})
-
-
-def page_key(identifier: str) -> str:
-    """Key of an alert's page in the data bucket."""
-    return f"pages/{identifier}.html"
 
 
 def _history(

@@ -55,7 +55,7 @@ class HeadTables:
         Of the total budget.
     calm, ended : mapping
         Window length in days to what the running calibration compares a shop with
-        (`matching.Bulk`); `ended` of engagement alone.
+        (`matching.Bulk`); empty where the head is not compared so.
     """
 
     statistics: tuple[str, ...]
@@ -122,7 +122,7 @@ class HeadTables:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """The tables of both heads."""
+    """The tables of all heads."""
 
     heads: Mapping[Head, HeadTables]
 
@@ -137,7 +137,7 @@ class Calibration:
         Parameters
         ----------
         budget_per_1000 : float
-            False alarms per 1,000 user-weeks, both heads together.
+            False alarms per 1,000 user-weeks, all heads together.
         spec : WindowSpec
             Daily windows look seven times as often, so they need a smaller p.
         """
@@ -153,8 +153,11 @@ class Calibration:
 
     def bulk(self, spec: WindowSpec) -> Bulk:
         """What the running calibration compares a shop with."""
-        calm = np.stack([self.heads[head].calm[spec.days] for head in Head])
-        return Bulk(calm, self.heads[Head.ENGAGEMENT].ended[spec.days], 7 // spec.days)
+        calm, ended = (
+            {h: said[spec.days] for h, t in self.heads.items() if (said := getattr(t, name))}
+            for name in ("calm", "ended")
+        )
+        return Bulk(calm, ended, 7 // spec.days)
 
     def to_json(self) -> str:
         """Text of the tables."""

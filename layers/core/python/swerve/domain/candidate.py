@@ -18,10 +18,15 @@ class Level(StrEnum):
 
 
 class Head(StrEnum):
-    """The two families of change, calibrated and budgeted apart."""
+    """The families of change, calibrated and budgeted apart.
+
+    Of users, surges have a head of their own: how much more is unusual differs from shop to shop in
+    other ways than how much less (ADR 23). Of all else they are engagement.
+    """
 
     INTEREST = "interest"
     ENGAGEMENT = "engagement"
+    SURGE = "surge"
 
 
 class Kind(StrEnum):
@@ -49,12 +54,53 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Units:
+    """What stands behind a share: without it, 3 of 33 items look like 300 of 3,300.
+
+    An item counts once a day, and at most four of a category on one day.
+
+    Attributes
+    ----------
+    items, of_items : float
+        Items of the category since the change, and of all categories.
+    usual_items : float
+        How many of as many there were before.
+    days, of_days, usual_days : float
+        The same of days on which the subject did anything; 0 where not known.
+    weeks, of_weeks : float
+        Weeks with the category, and weeks since the change; 0 where not known.
+    best_week : float
+        Items of the week with most of them.
+    days_before : float
+        Days with the category before the change; older ones count less.
+    """
+
+    items: float
+    of_items: float
+    usual_items: float
+    days: float = 0.0
+    of_days: float = 0.0
+    usual_days: float = 0.0
+    weeks: float = 0.0
+    of_weeks: float = 0.0
+    best_week: float = 0.0
+    days_before: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Share:
     """A category's part of a subject's weighted actions, before and now (0 to 1)."""
 
     category: int
     before: float
     now: float
+    units: Units | None = None
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> Share:
+        """Inverse of `asdict`; shares stored before there were units have none."""
+        units = stored.get("units")
+        return cls(**{**stored, "units": None if units is None else Units(**units)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +141,12 @@ class Candidate:
     p_value : float
         Calibrated p-value of the head.
     falling, rising : tuple of Share
-        Categories that lost or won, most telling first, at most three each. `falling[0]` and
-        `rising[0]` are the from and to of the alert's text.
+        Categories that lost or won, most telling first, at most three each. The from and to of the
+        alert's text are the first ones that are no mere stock-up.
     facts : dict
         Numbers for the texts, by name: `actions_now`, `actions_before` (events a week),
-        `now_days` (span of `Share.now`),
+        `now_days` (span of `Share.now`), `days_before` (active days a week),
+        `away_days`, `away_days_at_least`, `back_days` (see `circumstances.absence`), `fading_days`,
         `ratio`, `idle_days`, `active_days`, `breadth_before`, `breadth_now`, `users`, ...
     history : tuple of HistoryPoint
         Recent windows up to `window`, oldest first, at most 26; empty where not kept.
@@ -132,7 +179,8 @@ class Candidate:
     def from_dict(cls, stored: dict[str, Any]) -> Candidate:
         """Inverse of `to_dict`, also after a way through JSON."""
         shares = {
-            side: tuple(Share(**share) for share in stored[side]) for side in ("falling", "rising")
+            side: tuple(Share.from_dict(share) for share in stored[side])
+            for side in ("falling", "rising")
         }
         history = tuple(
             HistoryPoint(

@@ -63,8 +63,8 @@ class WindowCounts:
         Events by six-hour part of the local day.
     weekend : int32[U]
         Events on Saturday or Sunday.
-    dated : bool
-        Every event is at local midnight: the source has dates only.
+    timed : int
+        Events that are not at local midnight: a source with dates only has none.
     categories : uint64[C]
         Of all events that show interest, sorted; without 0.
     pair_user, pair_code : int32[P], int32[P]
@@ -89,7 +89,7 @@ class WindowCounts:
     weight: NDArray[np.int32]
     parts: NDArray[np.int32]
     weekend: NDArray[np.int32]
-    dated: bool
+    timed: int
     categories: NDArray[np.uint64]
     pair_user: NDArray[np.int32]
     pair_code: NDArray[np.int32]
@@ -171,7 +171,7 @@ def count_window(events: Events, spec: WindowSpec, window: int) -> WindowCounts:
         weight=np.bincount(row, weight, size).astype(np.int32),
         parts=_count(row * DAY_PARTS + part, size * DAY_PARTS).reshape(size, DAY_PARTS),
         weekend=_count(row[is_weekend], size),
-        dated=bool(np.all(of_day == 0)),
+        timed=int(np.count_nonzero(of_day)),
         categories=pairs.keys,
         pair_user=pairs.user,
         pair_code=pairs.code,

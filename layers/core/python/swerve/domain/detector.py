@@ -15,6 +15,7 @@ from swerve.domain.explain import explain
 from swerve.domain.forecast import watched
 from swerve.domain.matching import SUSPECT_P
 from swerve.domain.population import RING_WEEKS
+from swerve.domain.running import BY_CALM, ENDING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,16 +28,18 @@ if TYPE_CHECKING:
     from swerve.domain.network import Network
     from swerve.domain.population import Context
     from swerve.domain.profile import ShardState
+    from swerve.domain.running import Ended
     from swerve.domain.window import WindowSpec
 
     Floats = NDArray[np.float64]
 
 COLD_START_WEEKS = 6
 _LEARN_WEEKS = 9
-ACTIVITY = {Head.INTEREST: "activity", Head.ENGAGEMENT: "level"}
+ACTIVITY = {Head.INTEREST: "activity", Head.ENGAGEMENT: "level", Head.SURGE: "level"}
 _WARY_WEEKS = 26
 _HABIT_DAYS = 6.0  # remembered days of activity
-NOBODY = (np.empty(0), np.empty(0, np.uint8))  # whose silence ended: log p and bucket
+_NONE = (np.empty(0), np.empty(0, np.uint8))
+NOBODY: Mapping[Head, Ended] = dict.fromkeys(ENDING, _NONE)  # of whom anything ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,7 @@ class Detector:
         # A silence that was no alarm in its first weeks is no news later.
         lately = state.cohort.idle <= RING_WEEKS * per_week
         used = judged & (visits >= _HABIT_DAYS) & lately
-        judged_by = {Head.INTEREST: judged, Head.ENGAGEMENT: used}
+        judged_by = {Head.INTEREST: judged, Head.ENGAGEMENT: used, Head.SURGE: used}
         evidence = evidence_of(state, context, judged_by)
         log_p, bucket, single = {}, {}, {}
         for head, tables in self.calibration.heads.items():
@@ -120,7 +123,11 @@ class Detector:
         # The shop's own calibration starts to learn before the first alarm may sound.
         old_enough = context.age >= _LEARN_WEEKS * per_week
         learnt = {h: judged_by[h] & calm & old_enough for h, calm in _calm(state).items()}
-        ended = _ended(state) if old_enough and not context.gap else NOBODY
+        above = used & (evidence["events_high"] > 0)
+        surged, calmed = _surged(state, log_p[Head.SURGE], bucket[Head.SURGE], used, above)
+        ended: Mapping[Head, Ended] = {Head.ENGAGEMENT: _silences(state), Head.SURGE: calmed}
+        if not old_enough or context.gap:
+            ended = NOBODY
         histograms = Histograms.of(log_p, bucket, learnt, ended)
         scores = ShardScores(
             window=context.window,
@@ -132,7 +139,8 @@ class Detector:
             evidence=evidence,
             single=single,
         )
-        return _noted(state, log_p, per_week, _engaged(log_p, bucket, used)), scores
+        state = replace(state, engaged=_engaged(log_p, bucket, used), surged=surged)
+        return _noted(state, log_p, per_week), scores
 
     def candidates(
         self,
@@ -173,7 +181,9 @@ def evidence_of(
 
 
 def _calm(state: ShardState) -> dict[Head, NDArray[np.bool_]]:
-    return {head: state.wary[:, place] == 0 for place, head in enumerate(Head)}
+    everybody = np.ones(state.users.size, np.bool_)
+    calm = {head: state.wary[:, place] == 0 for place, head in enumerate(BY_CALM)}
+    return dict.fromkeys(Head, everybody) | calm
 
 
 def _engaged(
@@ -183,7 +193,7 @@ def _engaged(
     return np.where(used[:, None], both, np.nan).astype(np.float16)
 
 
-def _ended(state: ShardState) -> tuple[Floats, NDArray[np.uint8]]:
+def _silences(state: ShardState) -> Ended:
     """Log p and bucket in the window before, of users judged then; 0 of who is silent now."""
     judged = ~np.isnan(state.engaged[:, 0])
     acts = state.events[judged, 0] > 0
@@ -191,15 +201,26 @@ def _ended(state: ShardState) -> tuple[Floats, NDArray[np.uint8]]:
     return np.where(acts, log_p, 0.0).astype(np.float64), bucket.astype(np.uint8)
 
 
-def _noted(
+def _surged(
     state: ShardState,
-    log_p: Mapping[Head, Floats],
-    per_week: int,
-    engaged: NDArray[np.float16],
-) -> ShardState:
-    """Remember whom the running calibration should not learn from, and what it may learn later."""
+    log_p: Floats,
+    bucket: NDArray[np.uint8],
+    used: NDArray[np.bool_],
+    above: NDArray[np.bool_],
+) -> tuple[NDArray[np.float16], Ended]:
+    """Surges that go on, of who is `above` usual; log p and bucket of those that ended, or 0."""
+    before = np.nan_to_num(state.surged.astype(np.float64))
+    going = np.stack([np.minimum(before[:, 0], log_p), bucket], axis=1)
+    going[~above] = np.nan
+    ended = np.where(above, 0.0, before[:, 0])[used]
+    where = np.where(ended < 0, before[used, 1], bucket[used]).astype(np.uint8)
+    return going.astype(np.float16), (ended, where)
+
+
+def _noted(state: ShardState, log_p: Mapping[Head, Floats], per_week: int) -> ShardState:
+    """Remember whom the running calibration should not learn from."""
     wary = np.maximum(state.wary - 1, 0)
-    for place, head in enumerate(Head):
+    for place, head in enumerate(BY_CALM):
         suspect = log_p[head] < np.log(SUSPECT_P)
         wary[suspect, place] = _WARY_WEEKS * per_week
-    return replace(state, wary=wary.astype(np.int16), engaged=engaged)
+    return replace(state, wary=wary.astype(np.int16))

@@ -199,13 +199,13 @@ def _moment(time_ms: int, language: str) -> str:
 def _single(
     payloads: Sequence[Mapping[str, Any]], words: Texts, said: Mapping[str, str]
 ) -> list[str]:
-    """Two lines an alert: what, and where to look."""
+    """Three lines an alert: what, how much, and where to look."""
     ranked = sorted(payloads, key=lambda p: (p["p_value"], p["alert_id"]))
     lines = []
     for payload in ranked[:LINES_PER_SECTION]:
         tag = said.get(payload["status"], words.SEVERITY[payload["severity"]])
         text = f"{words.kind_title(payload)}{said['colon']}{words.headline(payload)}"
-        lines += block(f"  {tag}", [text], 13)
+        lines += block(f"  {tag}", [text, *filter(None, [words.brief(payload)])], 13)
         lines.append(" " * 13 + payload["links"].get("chart", payload["links"]["page"]))
     if len(ranked) > LINES_PER_SECTION:
         lines.append("  " + said["more"].format(count=len(ranked) - LINES_PER_SECTION))

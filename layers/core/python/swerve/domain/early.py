@@ -256,7 +256,7 @@ def _candidate(
     return Candidate(
         level=Level.USER,
         subject=_subject(counts, user),
-        head=Head.ENGAGEMENT if kind is Kind.SURGE else Head.INTEREST,
+        head=Head.SURGE if kind is Kind.SURGE else Head.INTEREST,
         kind=kind,
         window=counts.window,
         change_window=counts.window,

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swerve.domain.candidate import Candidate, Evidence, Head, HistoryPoint, Kind, Level, Share
+from swerve.domain.candidate import Candidate, Evidence, Head, HistoryPoint, Kind, Level
+from swerve.domain.circumstances import absence, fading
 from swerve.domain.evidence_engagement import weekly
-from swerve.domain.evidence_interest import falls, item_views, rises
 from swerve.domain.forecast import box
 from swerve.domain.kinds import Mix
-from swerve.domain.population import RING_WEEKS
+from swerve.domain.moves import UNKNOWN_SHARE, Moves
 from swerve.domain.trend import mann_kendall, sen_slope
 
 if TYPE_CHECKING:
@@ -23,69 +22,20 @@ if TYPE_CHECKING:
     from swerve.domain.calibration import HeadTables
     from swerve.domain.detector import ShardScores
     from swerve.domain.evidence_engagement import Trailing
-    from swerve.domain.evidence_interest import PairView
     from swerve.domain.population import Context
     from swerve.domain.profile import ShardState
 
     Floats = NDArray[np.float64]
 
 VOTE_P = 0.01
-NAMED = 3
+_LOSSES = frozenset({Kind.DROP, Kind.CHURN_RISK})
 _DRIFT_P = 0.1
 _DRIFT_WEEKS = 5
 _SILENT_WEEKS = 2.0
-_UNKNOWN_SHARE = 0.0005  # a category of less was never met before, or long ago
 _HISTORY_CATEGORIES = 6
 _HISTORY_WINDOWS = 26
 # The change began where so much of the evidence has come in since: what came before adds noise.
 _MOST = 0.9
-_LEAST_EXPECTED = 0.5  # events that every category is given for free
-_CLEAR = 3.0  # nats: four purchases of what was never bought, or none of three and a half
-# A category must have risen on more days than so few, or on so few and, by so many nats, without
-# its best week, too: a stock-up or two are no interest.
-_FEW_DAYS, _CLEAR_WITHOUT = 2, 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Moved:
-    """How the interest mix of each user moved (rows as given), by category pair."""
-
-    view: PairView
-    key: NDArray[np.uint64]
-    before: Floats
-    now: Floats
-    gain: Floats  # signed: rising above 0
-    weekly: Floats  # evidence for the new mix by week, newest first, float64[n, 8]
-    counts: NDArray[np.uint8]  # days and items by window, newest first, uint8[R, P, 2]
-    first: list[int]  # pair of each user, and the number of pairs
-
-    def pairs_of(self, place: int) -> slice:
-        """One user's pairs."""
-        return slice(self.first[place], self.first[place + 1])
-
-
-@dataclass(frozen=True, slots=True)
-class _Mix:
-    """One user's mix of some weeks against that before, by category pair.
-
-    Attributes
-    ----------
-    pairs : slice
-    before, now : float64[n]
-        Shares.
-    total : float
-        Actions of the weeks.
-    """
-
-    pairs: slice
-    before: Floats
-    now: Floats
-    total: float
-
-    @property
-    def surprise(self) -> Floats:
-        """How far each count is from what was expected, in nats."""
-        return _deviance(self.total * self.now, self.total * self.before + _LEAST_EXPECTED)
 
 
 def explain(
@@ -102,8 +52,8 @@ def explain(
     Nobody can act on a change of interest of which no category can be named: it is left out.
     """
     some = state.only(rows)
-    moved = _moved(some, context)
-    trailing = weekly(state, context, rows)["events"]
+    moved = Moves.of(some, context)
+    trailing = weekly(state, context, rows)
     others = [
         (*surprise, trend) for surprise, trend in zip(_surprises(some), _trends(some), strict=True)
     ]
@@ -116,19 +66,22 @@ def explain(
             for k, name in enumerate(tables.statistics)
         }
         evidence = {name: float(scores.evidence[name][row]) for name in tables.statistics}
-        lately = _lately(moved, place)
         if head is Head.INTEREST:
-            kind, age, facts = _interest(some, moved, trailing, place, single)
-            since, often = _since(moved, place, age * 7 // state.days)
-            falling, rising = _told(moved, lately, since, often, kind)
-            if kind is Kind.NEW_INTEREST and not any(s.before < _UNKNOWN_SHARE for s in rising):
+            kind, age, facts = _interest(moved, trailing["events"], place, single)
+            since = moved.since(place, age * moved.per_week)
+            falling, rising = since.told(moved.lately(place), kind)
+            if kind is Kind.NEW_INTEREST and not any(s.before < UNKNOWN_SHARE for s in rising):
                 kind = Kind.SWITCH
             if not (falling or rising or kind is Kind.BREADTH_CHANGE):
                 continue  # nothing that could be named: more weeks may tell
         else:
             kind, age, facts = _engagement(some, trailing, place, single)
             # A user who does nothing any more has no new mix: the weeks before stand for it.
-            falling, rising = _shares(moved, lately)
+            falling, rising = moved.since(place, moved.windows).shares()
+            facts["now_days"] = float(moved.windows * state.days)
+        if kind not in _LOSSES:
+            known = (scores.window - int(some.first[place])) // state.days + 1
+            facts |= absence(some.events[place], known, trailing["days"], place, moved.per_week)
         change = scores.window - (age - 1) * 7 - (7 - state.days) * (age > 0)
         # What was before is weighed over all that is known of the user.
         facts["baseline_days"] = float(max(change - int(some.first[place]), state.days))
@@ -152,34 +105,8 @@ def explain(
     return made
 
 
-def _moved(state: ShardState, context: Context) -> _Moved:
-    view = item_views(state.categories, context, state.decay)[-1]
-    user = state.categories.user
-    now = view.count / np.maximum(view.total, 1.0)[user]
-    before = view.own / np.maximum(view.past, 1e-9)[user]
-    up = now > view.share
-    gain = np.where(
-        up, np.maximum(rises(view), 0.0), -np.maximum(falls(view.count, view.expected), 0.0)
-    )
-    toward = np.log((view.count + 20 * view.share) / (view.total[user] + 20) / view.share)
-    per_week = 7 // state.days
-    weekly_gain = np.zeros((state.users.size, len(state.ring) // per_week))
-    counts = np.zeros((len(state.ring), *state.categories.code.shape), np.uint8)
-    for age, slot in enumerate(state.ring):
-        counts[age, slot.rows] = slot.count
-        told = np.bincount(user[slot.rows], slot.count[:, 1] * toward[slot.rows], state.users.size)
-        weekly_gain[:, age // per_week] += told
-    keys = state.categories.keys[state.categories.key]
-    first = [0, *np.cumsum(view.runs.sizes).tolist()]
-    return _Moved(view, keys, before, now, gain, weekly_gain, counts, first)
-
-
 def _interest(
-    state: ShardState,
-    moved: _Moved,
-    trailing: Trailing,
-    place: int,
-    single: Mapping[str, float],
+    moved: Moves, trailing: Trailing, place: int, single: Mapping[str, float]
 ) -> tuple[Kind, int, dict[str, float]]:
     best = min(single, key=lambda name: single[name])
     by_week = moved.weekly[place]
@@ -212,31 +139,6 @@ def _age_of(by_week: Floats, part: float) -> int:
     return int(np.argmax(told >= part * told.max())) + 1 if told.max() > 0 else 1
 
 
-def _lately(moved: _Moved, place: int) -> _Mix:
-    """One user's mix in the last weeks of the longest age."""
-    pairs = moved.pairs_of(place)
-    return _Mix(pairs, moved.before[pairs], moved.now[pairs], float(moved.view.total[place]))
-
-
-def _since(moved: _Moved, place: int, windows: int) -> tuple[_Mix, NDArray[np.bool_]]:
-    """One user's mix in the newest windows against all before, and what occurred repeatedly."""
-    pairs = moved.pairs_of(place)
-    per_week = len(moved.counts) // RING_WEEKS
-    counts, until = moved.counts[:, pairs], moved.view.weeks * per_week
-    between = counts[windows:until, :, 1].sum(axis=0, dtype=np.int64)
-    before = moved.before[pairs] * moved.view.past[place] + moved.view.prior.own * between
-    days, now = counts[:windows].sum(axis=0, dtype=np.int64).T
-    total = float(now.sum())
-    mix = _Mix(pairs, before / max(before.sum(), 1e-9), now / max(total, 1.0), total)
-    weekly = np.add.reduceat(
-        counts[:windows, :, 1], np.arange(0, windows, per_week), axis=0, dtype=np.int64
-    )
-    rest = now - weekly.max(axis=0)
-    expected = rest.sum() * mix.before + _LEAST_EXPECTED
-    clear = _deviance(rest.astype(float), expected) >= _CLEAR_WITHOUT
-    return mix, (days > _FEW_DAYS) | ((days == _FEW_DAYS) & clear)
-
-
 def _drifts(by_week: Floats, age: int) -> bool:
     """The new mix came in slowly: its evidence still grows week by week."""
     if age < _DRIFT_WEEKS:
@@ -247,12 +149,13 @@ def _drifts(by_week: Floats, age: int) -> bool:
 
 def _engagement(
     state: ShardState,
-    trailing: Trailing,
+    trailing: Mapping[str, Trailing],
     place: int,
     single: Mapping[str, float],
 ) -> tuple[Kind, int, dict[str, float]]:
     best = min(single, key=lambda name: single[name])
-    seen, factor, level = trailing.seen[place], trailing.factor, trailing.level[place]
+    events = trailing["events"]
+    seen, factor, level = events.seen[place], events.factor, events.level[place]
     expected = level * np.cumsum(factor) / np.arange(1, factor.size + 1)
     mean = np.cumsum(seen) / np.arange(1, seen.size + 1)
     ages = np.arange(1, seen.size + 1)
@@ -260,11 +163,11 @@ def _engagement(
     # The age at which the difference is largest in terms of its own noise.
     clear = log_ratio * np.sqrt(ages) * (-1.0 if best.endswith("low") else 1.0)
     age = int(np.argmax(clear)) + 1
-    idle_weeks = float(state.cohort.idle[place]) * state.days / 7
+    idle_weeks, slow = float(state.cohort.idle[place]) * state.days / 7, {}
     if best.endswith("high"):
         kind = Kind.SURGE
     elif idle_weeks >= _SILENT_WEEKS:
-        kind = Kind.CHURN_RISK
+        kind, slow = Kind.CHURN_RISK, fading(age, idle_weeks)
         age = int(np.clip(np.floor(idle_weeks), 1, seen.size))
     else:
         kind = Kind.DROP
@@ -274,49 +177,9 @@ def _engagement(
         "ratio": float(mean[age - 1] / max(expected[age - 1], 1e-3)),
         "idle_days": idle_weeks * 7,
         "active_days": float(state.active[place].sum()),
+        "days_before": float(trailing["days"].level[place, age - 1]),
     }
-    return kind, age, facts
-
-
-def _told(
-    moved: _Moved, lately: _Mix, since: _Mix, often: NDArray[np.bool_], kind: Kind
-) -> tuple[tuple[Share, ...], tuple[Share, ...]]:
-    """What fell and what rose, where it is clear; a new interest is named before grown ones.
-
-    Of many categories a few rise by chance, or on one trip. What fell may be missed for longer than
-    since the week in which the mix changed most.
-    """
-    fell = (since.surprise >= _CLEAR) | ((lately.now < lately.before) & (lately.surprise >= _CLEAR))
-    rose = often & (since.surprise >= _CLEAR)
-    first = since.before < _UNKNOWN_SHARE if kind is Kind.NEW_INTEREST else None
-    return _shares(moved, since, fell, rose, first)
-
-
-def _shares(
-    moved: _Moved,
-    mix: _Mix,
-    fell: NDArray[np.bool_] | bool = True,
-    rose: NDArray[np.bool_] | bool = True,
-    first: NDArray[np.bool_] | None = None,
-) -> tuple[tuple[Share, ...], tuple[Share, ...]]:
-    """Shares that are lower and higher than before, the most surprising ones."""
-    order = np.argsort(-mix.surprise, kind="stable")
-    falling = order[((mix.now < mix.before) & fell)[order]][:NAMED]
-    if first is not None:
-        order = order[np.argsort(~first[order], kind="stable")]
-    rising = order[((mix.now > mix.before) & rose)[order]][:NAMED]
-    keys = moved.key[mix.pairs]
-    told = [
-        tuple(Share(int(keys[r]), float(mix.before[r]), float(mix.now[r])) for r in rows)
-        for rows in (falling, rising)
-    ]
-    return told[0], told[1]
-
-
-def _deviance(seen: Floats, expected: Floats) -> Floats:
-    """How far Poisson counts are from what was expected."""
-    ratio = np.log(np.maximum(seen, 1e-9) / expected)
-    return np.asarray(np.where(seen > 0, seen * ratio, 0.0) - (seen - expected))
+    return kind, age, facts | slow
 
 
 def _votes(
@@ -380,7 +243,7 @@ def _trends(state: ShardState) -> list[Evidence]:
     ]
 
 
-def _history(state: ShardState, moved: _Moved, place: int, window: int) -> tuple[HistoryPoint, ...]:
+def _history(state: ShardState, moved: Moves, place: int, window: int) -> tuple[HistoryPoint, ...]:
     mine = moved.pairs_of(place)
     order = np.argsort(-np.abs(moved.gain[mine]), kind="stable")[:_HISTORY_CATEGORIES]
     keys = moved.key[mine][order].tolist()

@@ -18,6 +18,8 @@ NAMED_SHARE = 0.1
 SILENT_DAYS = 7
 SEASONAL = 0.15
 RAREST = 100_000  # rarer chances are beyond what the calibration has seen
+_RARE_DAYS = 2.0  # of fewer a category was no habit
+_CLUMP, _CLUMP_ITEMS = 0.6, 4  # such a part of the items in one week, and so many: bought in bulk
 _BOTH_WAYS = frozenset({"lstm_residual", "mann_kendall"})
 REASONS = 5  # lines of evidence in a mail; the page has them all
 
@@ -114,6 +116,17 @@ def p_text(p_value: float) -> str:
     return "p < 0.0001" if p_value < 1e-4 else f"p = {number(p_value)}"
 
 
+def usual(value: float) -> str:
+    """How many there would be, as a whole number.
+
+    Examples
+    --------
+    >>> usual(0.0), usual(0.2), usual(6.8), usual(1204.2)
+    ('0', '<1', '7', '1,204')
+    """
+    return "<1" if 0 < value < 0.5 else f"{value:,.0f}"
+
+
 def fall(facts: Mapping[str, float]) -> str | None:
     """How much activity fell, in percent; None where that is not known."""
     ratio = facts.get("ratio")
@@ -151,7 +164,7 @@ def votes(payload: Mapping[str, Any]) -> tuple[int, int]:
 def is_worth_naming(payload: Mapping[str, Any], side: str) -> bool:
     """More or less of everything is not about a category that is a small part of it."""
     share = payload["change"][side]
-    if payload["head"] == "engagement":
+    if payload["head"] != "interest":
         grew = share.get("share", 0.0) > share.get("was", 0.0)
         return grew == (side == "to") and bool(
             max(share.get("share", 0.0), share.get("was", 0.0)) >= NAMED_SHARE
@@ -167,6 +180,44 @@ def moved(payload: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         payload["kind"], ("to", "from")
     )
     return [payload["change"][side] for side in sides if is_worth_naming(payload, side)]
+
+
+def has_units(share: Mapping[str, Any]) -> bool:
+    """Whether it is known how much stands behind a share; older alerts do not say."""
+    return "of_items" in share
+
+
+def was_rare(share: Mapping[str, Any]) -> bool:
+    """Whether a category that fell was there on a day or two before: a stock-up that is over."""
+    fell = share["share"] < share["was"]
+    return bool(fell and share.get("of_days") and share["days_before"] < _RARE_DAYS)
+
+
+def named(payload: Mapping[str, Any]) -> tuple[str, str]:
+    """Names of what a change went from and to; a stock-up that is over is no habit lost."""
+    before, after = payload["change"]["from"], payload["change"]["to"]
+    doubtful = "name" in after and "share" in before and was_rare(before)
+    return "" if doubtful else before.get("name", ""), after.get("name", "")
+
+
+def clump(share: Mapping[str, Any]) -> str:
+    """Items of the week that most of what rose was in; empty where it came evenly."""
+    best, weeks = share.get("best_week", 0.0), share.get("of_weeks", 0.0)
+    rose = share["share"] > share["was"] and weeks > 2
+    return usual(best) if rose and best >= max(_CLUMP * share["items"], _CLUMP_ITEMS) else ""
+
+
+def away_weeks(facts: Mapping[str, float]) -> tuple[int, bool] | None:
+    """(whole weeks that a user was away, at least); None who did not come back lately."""
+    for name in ("away_days", "away_days_at_least"):
+        if name in facts:
+            return int(facts[name] // 7), name != "away_days"
+    return None
+
+
+def first_day(payload: Mapping[str, Any], name: str) -> date:
+    """First of the last so many days, given by the name of the fact."""
+    return parse_day(payload["window"]["last_day"]) - timedelta(payload["facts"][name] - 1)
 
 
 def is_launch(payload: Mapping[str, Any]) -> bool:

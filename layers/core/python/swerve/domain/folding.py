@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from swerve.domain.candidate import Candidate, Evidence, Kind, Level, Share
+from swerve.domain.candidate import Candidate, Evidence, Kind, Level, Share, Units
 from swerve.domain.detectors import GROUP
 
 if TYPE_CHECKING:
@@ -97,5 +97,18 @@ def _mean_share(members: list[Candidate], side: str) -> tuple[Share, ...]:
             shares[0].category,
             math.fsum(share.before for share in shares) / len(shares),
             math.fsum(share.now for share in shares) / len(shares),
+            _sum_of_units(shares),
         ),
+    )
+
+
+def _sum_of_units(shares: list[Share]) -> Units | None:
+    """Items of all members; their days and weeks are those of no single shopper."""
+    units = [share.units for share in shares if share.units is not None]
+    if len(units) < len(shares):
+        return None
+    return Units(
+        math.fsum(each.items for each in units),
+        math.fsum(each.of_items for each in units),
+        math.fsum(each.usual_items for each in units),
     )

@@ -13,6 +13,7 @@ import unicodedata
 SUBJECT_CHARACTERS = 99
 EMAIL_COLUMNS = 76
 NAME_CHARACTERS = 40
+_WHOLE_PATH = 24  # characters, a longer one is shown by its last part
 PATH_CHARACTERS = 128
 # SNS: message and attributes together at most 256 KiB.
 MESSAGE_BYTES = 240 * 1024
@@ -51,6 +52,25 @@ def clean(name: str, limit: int = NAME_CHARACTERS) -> str:
 def clean_path(path: str) -> str:
     """Clean every part of a category path `a/b/c`."""
     return "/".join(clean(part, PATH_CHARACTERS) for part in path.split("/") if part.strip())
+
+
+def display_name(path: str) -> str:
+    """Return a category's name, of a long path its last part, made fit for a text.
+
+    Many shops' names have a slash and are no path: `BEERS/ALES` is not ales, and what is written
+    in capitals throughout is mostly the label of a till.
+
+    Examples
+    --------
+    >>> display_name("BEERS/ALES"), display_name("home/appliances/Portable Fans")
+    ('Beers/ales', 'Portable Fans')
+    >>> display_name("WATER - CARBONATED/FLVRD DRINK")
+    'Water - carbonated/flvrd drink'
+    """
+    whole = len(path) <= _WHOLE_PATH or path.isupper()
+    name = path if whole else path.rsplit("/", 1)[-1]
+    shown = clean(name.strip("/") or path)
+    return shown.capitalize() if shown.isupper() and shown.isascii() and len(shown) > 3 else shown
 
 
 def mask(text: str) -> str:

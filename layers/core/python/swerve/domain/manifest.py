@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class DedupRule(StrEnum):
@@ -30,9 +31,35 @@ class RowReason(StrEnum):
     OVER_RATE_CAP = "over_rate_cap"
 
 
+class Erased(NamedTuple):
+    """Packed events that were erased since.
+
+    Attributes
+    ----------
+    events : int
+        All of them.
+    unique : int
+        Those that no batch with a smaller id held: the close had counted them as unique, the others
+        as duplicates.
+    """
+
+    events: int
+    unique: int
+
+    def plus(self, more: Erased) -> Erased:
+        """Add up."""
+        return Erased(self.events + more.events, self.unique + more.unique)
+
+
+NOTHING = Erased(0, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """Counts of one batch; rows == packed + duplicates + sum(rejected).
+
+    They are those of the day on which the file was read, and stay: what was erased since is beside
+    them.
 
     Attributes
     ----------
@@ -49,9 +76,11 @@ class Manifest:
     shards : tuple
         Shards that hold a partial of this batch.
     segments : int
-        Partial items written; readers check that they found them all.
+        Partial items written, as `shards` by ingest or by the last split.
     watermark_ms : int
         99.9th percentile of the event times.
+    erased : dict
+        Window to what was erased of it.
     """
 
     batch_id: str
@@ -74,3 +103,14 @@ class Manifest:
     size_bytes: int
     uploaded_ms: int
     flags: dict[str, int] = field(default_factory=dict)
+    erased: dict[int, Erased] = field(default_factory=dict)
+
+    @property
+    def held(self) -> dict[int, int]:
+        """Window to the number of events that the partials hold now."""
+        return {w: n - self.erased.get(w, NOTHING).events for w, n in self.windows.items()}
+
+    def erase(self, window: int, more: Erased) -> Manifest:
+        """Note that events of a window were erased."""
+        total = self.erased.get(window, NOTHING).plus(more)
+        return replace(self, erased=dict(sorted((self.erased | {window: total}).items())))

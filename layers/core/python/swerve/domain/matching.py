@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
+
+    from swerve.domain.candidate import Head
 
     Floats = NDArray[np.float64]
 
@@ -25,9 +29,7 @@ SUSPECT_P = 0.05
 _SUSPECT_BIN = round(-np.log(SUSPECT_P) / BIN_WIDTH)
 # Calm user-weeks are compared at these shares; the first two span the bulk.
 _CALM = np.array([0.3, 0.06, 0.015])
-# Silences that ended are compared deeper, so many a user-week: nobody who left is among them.
-_ENDED = np.array([0.3, 0.06, 0.015, 0.004, 0.0015])
-_ENDED_LEAST = 20.0  # silences beyond a quantile that is believed
+_ENDED_LEAST = 20.0  # excursions beyond a quantile that is believed
 _COMMON = 0.06  # of the calm users of a window: fewer change in it
 _COMMON_USERS, _LEAST_PART = 20, 0.2  # fewer users are not everybody
 _LEAST_WEEKS = 10.0  # user-weeks from which a quantile of 6 % is one
@@ -44,17 +46,41 @@ class Bulk:
 
     Attributes
     ----------
-    calm : float64[heads, 7]
-        By `calm_of`.
-    ended : float64[5]
-        By `ended_of`; of engagement.
+    calm : mapping of Head to float64[7]
+        By `calm_of`, of the heads that are compared so.
+    ended : mapping of Head to float64[5]
+        By `ended_of`, of the heads that are compared so.
     per_week : int
         Windows in a week.
     """
 
-    calm: Floats
-    ended: Floats
+    calm: Mapping[Head, Floats]
+    ended: Mapping[Head, Floats]
     per_week: int
+
+
+@dataclass(frozen=True, slots=True)
+class Excursions:
+    """How excursions of a head are compared when they have ended.
+
+    Attributes
+    ----------
+    rates : tuple of float
+        So many a user-week are as deep or deeper: what is compared, the most frequent first.
+    weeks, bucket_weeks : float
+        User-weeks that weigh as much as the prior: of the shop, whose prior are the tables, and of
+        a bucket, whose prior is the shop.
+    steepest : float
+        Slope of the tail that is believed at most.
+    caution : float
+        Part of a steeper slope beyond the last rate that is not believed.
+    """
+
+    rates: tuple[float, ...]
+    weeks: float
+    bucket_weeks: float
+    steepest: float
+    caution: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +114,9 @@ def calm_of(calm: Floats, every: Floats) -> Floats:
     return np.concatenate([stay, _quantiles(every, _CALM), [_turning(calm)]])
 
 
-def ended_of(counts: Floats, per_week: int) -> Floats:
-    """What to compare silences that ended with: -log p at five rates a user-week, float64[5]."""
-    return _quantiles(counts, _ENDED / per_week)
+def ended_of(counts: Floats, compared: Excursions, per_week: int) -> Floats:
+    """What to compare excursions that ended with: -log p at their rates, float64[5]."""
+    return _quantiles(counts, np.array(compared.rates) / per_week)
 
 
 def calm_line(
@@ -123,31 +149,39 @@ def calm_line(
     return Line(*(suspect * stay + (1.0 - suspect) * every).tolist())
 
 
-def ended_table(counts: Floats, bulk: Bulk, prior: Floats, weeks: float, caution: float) -> Floats:
-    """Match silences that ended, quantile by quantile, float64[BINS + 1].
+def ended_table(
+    counts: Floats,
+    wanted: Floats,
+    compared: Excursions,
+    per_week: int,
+    prior: Floats,
+    weeks: float,
+) -> Floats:
+    """Match excursions that ended, quantile by quantile, float64[BINS + 1].
 
-    How unusual a silence was is known when it ends. Whoever left never comes back, so the tail may
-    be believed as deep as it was seen: a share of the regular users that leaves hides nobody.
+    How unusual an excursion was is known when it ends. Whoever left never comes back, and whoever
+    does three times as much from now on does so for long, so the tail may be believed as deep as
+    it was seen: those who truly changed hide nobody.
 
     Parameters
     ----------
     counts : float64[BINS]
-        -log p in the window before, of who acts in this one; 0 of all others.
+        Largest -log p of those whose excursion ends in a window; 0 of all others.
+    wanted : float64[5]
+        By `ended_of`, of the tables.
     prior : float64[BINS + 1]
     weeks : float
         User-weeks that weigh as much as the prior.
-    caution : float
-        Part of a steeper slope beyond the last quantile that is not believed.
     """
-    total = float(counts.sum()) / bulk.per_week
-    seen = total * _ENDED >= _ENDED_LEAST
-    at, to = ended_of(counts, bulk.per_week)[seen], bulk.ended[seen]
+    total = float(counts.sum()) / per_week
+    seen = total * np.array(compared.rates) >= _ENDED_LEAST
+    at, to = ended_of(counts, compared, per_week)[seen], wanted[seen]
     apart = np.append(True, np.diff(at) > 1e-3)[: at.size]
     at, to = at[apart], to[apart]
     if at.size < 2:
         return prior
-    slope = min(float((to[-1] - to[-2]) / (at[-1] - at[-2])), _SCALES[1])
-    slope -= caution * max(slope - 1.0, 0.0)
+    slope = min(float((to[-1] - to[-2]) / (at[-1] - at[-2])), compared.steepest)
+    slope -= compared.caution * max(slope - 1.0, 0.0)
     matched = np.interp(EDGES, at, to) + slope * np.maximum(EDGES - at[-1], 0.0)
     below = at[0] > EDGES
     matched[below] = to[0] * EDGES[below] / at[0]

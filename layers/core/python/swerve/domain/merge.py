@@ -84,6 +84,16 @@ class Renames:
         at = np.minimum(np.searchsorted(self.old, users), len(self) - 1)
         return np.where(self.old[at] == users, self.new[at], users)
 
+    def names_of(self, users: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        """All pseudonyms that these users have and had, as far as is known; ascending."""
+        now = np.union1d(users, self.apply(users))
+        return np.union1d(now, self.old[np.isin(self.new, now)])
+
+    def without(self, users: NDArray[np.uint64]) -> Renames:
+        """Forget how some users were called."""
+        others = ~(np.isin(self.old, users) | np.isin(self.new, users))
+        return Renames(self.old[others], self.new[others])
+
     @classmethod
     def _resolved(cls, pairs: list[tuple[NDArray[np.uint64], NDArray[np.uint64]]]) -> Renames:
         pairs = [pair for pair in pairs if pair[0].size]

@@ -175,7 +175,7 @@ def frame_of(state: ShardState, counts: WindowCounts, context: Context) -> UserF
         breadth=spread(np.bincount(counts.pair_user, minlength=active)),
         fresh=spread(_fresh(state.categories, counts.pair_user, counts.pair_events, active)),
         repeated=spread(_repeated(state.items, counts.bucket_user, active)),
-        items=state.items.keys.size > 0,
+        items=bool(context.items.mass.any() or context.items.usual.any()),
         entropy=spread(np.bincount(counts.pair_user, -share * np.log(share), active)),
         top=spread(top),
         level=own_level(state, context),
@@ -184,7 +184,7 @@ def frame_of(state: ShardState, counts: WindowCounts, context: Context) -> UserF
         age=((counts.window - state.first) // state.days).astype(np.float32),
         parts=spread(counts.parts),
         weekend=spread(counts.weekend),
-        dated=counts.dated,
+        dated=context.dated,
     )
 
 

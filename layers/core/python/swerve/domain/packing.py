@@ -8,6 +8,7 @@ times, behaviours, dictionary codes), multi-byte columns as byte planes.
 from __future__ import annotations
 
 import struct
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -21,11 +22,11 @@ from swerve.domain.pseudonym import UserTable
 from swerve.domain.ranks import NAMED, Ranks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
-__all__ = ["SEGMENT_BYTES", "UserTable", "events_in", "pack", "unpack"]
+__all__ = ["SEGMENT_BYTES", "UserTable", "events_in", "pack", "unpack", "users_in", "without"]
 
 SEGMENT_BYTES = 350_000  # a DynamoDB item holds 400 KB with its keys (AWS quota)
 _SEGMENT_EVENTS = 14_000  # about 24 bytes an event: the first guess rarely has to be halved
@@ -76,10 +77,35 @@ def events_in(data: bytes) -> int:
 
 def unpack(data: bytes) -> tuple[Events, UserTable]:
     """Read one segment; raise ValueError when it is not one, or is damaged."""
+    with _readable(data):
+        return _read(data)
+
+
+def users_in(data: bytes) -> UserTable:
+    """Read only who is in a segment: nothing is decompressed. Raises as `unpack` does."""
+    with _readable(data):
+        return _users(data)[0]
+
+
+def without(data: bytes, users: NDArray[np.uint64]) -> tuple[bytes, Events]:
+    """Take some users out of a segment.
+
+    Returns
+    -------
+    (bytes, Events)
+        The segment as if they had never been in it, empty where nobody is left; their events.
+    """
+    events, table = unpack(data)
+    theirs = np.isin(events.user, users)
+    return b"".join(pack(events.take(~theirs), table)), events.take(theirs)
+
+
+@contextmanager
+def _readable(data: bytes) -> Iterator[None]:
     if data[: len(_MAGIC)] == _MAGIC and data[len(_MAGIC) :][:1] != bytes([_VERSION]):
         raise ValueError("partial of another version: docs/operations.md, Upgrade")
     try:
-        return _read(data)
+        yield
     except (struct.error, IndexError, ValueError) as wrong:
         raise ValueError(f"partial of {len(data)} bytes is damaged: {wrong}") from wrong
 
@@ -151,12 +177,27 @@ def _segment(
     return b"".join([header, *(column.tobytes() for column in plain)]), planes
 
 
-def _read(data: bytes) -> tuple[Events, UserTable]:
-    magic, version, rows, people, base, unit, renamed, *rest = _HEADER.unpack_from(data)
+def _users(data: bytes) -> tuple[UserTable, int]:
+    """Who is in a segment, and where what follows them begins."""
+    magic, version, _, people, _, _, renamed, *_ = _HEADER.unpack_from(data)
     if magic != _MAGIC or version != _VERSION:
         raise ValueError(f"unknown format {magic!r} version {version}")
-    widths, sizes = rest[:6], rest[6:]
     at = _HEADER.size
+    users = np.frombuffer(data, "<u8", people, at).copy()
+    at += users.nbytes
+    routing = np.frombuffer(data, "<u4", people, at).copy()
+    at += routing.nbytes
+    previous = np.zeros(people, np.uint64)
+    if renamed:
+        previous = np.frombuffer(data, "<u8", people, at).copy()
+        at += previous.nbytes
+    return UserTable(users, routing, previous), at
+
+
+def _read(data: bytes) -> tuple[Events, UserTable]:
+    table, at = _users(data)
+    _, _, rows, people, base, unit, _, *rest = _HEADER.unpack_from(data)
+    widths, sizes = rest[:6], rest[6:]
 
     def plain(kind: str, size: int) -> NDArray[Any]:
         nonlocal at
@@ -164,8 +205,6 @@ def _read(data: bytes) -> tuple[Events, UserTable]:
         at += values.nbytes
         return values
 
-    users, routing = plain("<u8", people), plain("<u4", people)
-    previous = plain("<u8", people) if renamed else np.zeros(people, np.uint64)
     dictionaries = [
         plain("<u4" if n == "value" else "<u8", s) for n, s in zip(_CODED, sizes, strict=True)
     ]
@@ -192,7 +231,7 @@ def _read(data: bytes) -> tuple[Events, UserTable]:
         for name, dictionary, width in zip(_CODED, dictionaries, widths[2:], strict=True)
     }
     events = Events(
-        user=np.repeat(users, counts.astype(np.intp)),
+        user=np.repeat(table.users, counts.astype(np.intp)),
         key=keys,
         time_ms=times.astype(np.int64) * unit + base,
         behaviour=behaviours.copy(),
@@ -201,7 +240,7 @@ def _read(data: bytes) -> tuple[Events, UserTable]:
         campaign=columns["campaign"],
         value=columns["value"].view(np.float32),
     )
-    return events, UserTable(users, routing, previous)
+    return events, table
 
 
 def _code_names(places: NDArray[np.uint64], names: NDArray[np.uint64]) -> _Codes:

@@ -83,7 +83,9 @@ _WORDS: dict[str, dict[str, Any]] = {
             "Swerve compares every subject with its own past. The dashed line marks the window in "
             "which the change began. A detector votes when its value passes its own line; the "
             "alert itself is decided by the calibrated p-value alone, which says how often an "
-            "unchanged subject looks this unusual. Nothing here names a person: users are "
+            "unchanged subject looks this unusual. An item counts once a day, at most four of a "
+            "category on one day; usual is how many of as many the time before would give. "
+            "Nothing here names a person: users are "
             "pseudonyms that only your own systems can resolve."
         ),
         "other": "other",
@@ -110,6 +112,7 @@ _WORDS: dict[str, dict[str, Any]] = {
         "help_text": (
             "系统将每个对象与其自身的过去比较。虚线标出变化开始的一期。检测方法的数值超过其预警线即为"
             "同意；是否预警只取决于校准后的 p 值，即未变化的对象出现如此异常的频率。"
+            "同一商品每天计一件，每个品类每天至多计四件；“平时”指按此前习惯，同样多的商品中应有的件数。"
             "本页不含任何个人身份：用户均为匿名编号，只能在贵司系统中对应。"
         ),
         "other": "其他",
@@ -144,6 +147,7 @@ def _head(payload: Mapping[str, Any], words: Texts, title: str, now_ms: int) -> 
     severity = payload["severity"]
     notes = "".join(f'<p class="note" role="note">{escape(n)}</p>' for n in words.note(payload))
     lead, *rest = words.what(payload)
+    numbers = "".join(f"<p>{escape(line)}</p>" for line in rest)
     details = [
         (words.LABELS["who"], words.who(payload)),
         (words.LABELS["when"], words.when(payload, now_ms)),
@@ -153,7 +157,7 @@ def _head(payload: Mapping[str, Any], words: Texts, title: str, now_ms: int) -> 
     return (
         f'<span class="badge {severity}">{words.SEVERITY[severity]}</span>'
         f'<h1>{escape(title)}</h1>{notes}<p class="lead">{escape(lead)}</p>'
-        f"<p>{_joined(rest)}</p><dl>{rows}</dl>"
+        f"{numbers}<dl>{rows}</dl>"
     )
 
 
@@ -180,7 +184,7 @@ def _numbers(history: list[dict[str, Any]], said: Mapping[str, Any]) -> str:
     """Return the chart's numbers for those who do not see it."""
     rows = "".join(
         f'<tr><td>{point["window"]}</td><td class="n">{number(point["actions"])}</td><td>'
-        + escape(", ".join(f"{s['name']} {percent(s['share'])}" for s in point["shares"][:3]))
+        + escape(", ".join(_counted(share, point["actions"]) for share in point["shares"][:3]))
         + "</td></tr>"
         for point in history
     )
@@ -189,6 +193,10 @@ def _numbers(history: list[dict[str, Any]], said: Mapping[str, Any]) -> str:
         f'<th class="n">{said["actions"]}</th><th>{said["interest"]}</th></tr>{rows}</table>'
         "</details>"
     )
+
+
+def _counted(share: Mapping[str, Any], actions: float) -> str:
+    return f"{share['name']} {percent(share['share'])} ({number(round(share['share'] * actions))})"
 
 
 def _why(payload: Mapping[str, Any], words: Texts, said: Mapping[str, Any]) -> str:

@@ -66,6 +66,8 @@ class Context:
         Windows that the shop was seen before this one.
     gap : bool
         No or almost no data: nobody is silent by choice.
+    dated : bool
+        No event has a time of day: the source has dates only.
     factor : float64[R + 1, 2]
         Cohort factor of events and of active days, newest window first: 1 is usual. The last is
         that of the window which has just left the ring of eight weeks.
@@ -88,6 +90,7 @@ class Context:
     window: int
     age: int
     gap: bool
+    dated: bool
     factor: NDArray[np.float64]
     mean: NDArray[np.float64]
     likeness: float
@@ -99,17 +102,17 @@ class Context:
 
     def to_bytes(self) -> bytes:
         """Pack."""
-        names = ("window", "age", "gap", "likeness", "depth", "habit", "size")
+        names = ("window", "age", "gap", "dated", "likeness", "depth", "habit", "size")
         facts = {n: getattr(self, n) for n in names}
         arrays = {"factor": self.factor, "mean": self.mean}
         for name, mix in (("categories", self.categories), ("items", self.items)):
             arrays |= {f"{name}.{n}": getattr(mix, n) for n in _MIX}
-        return binary.dump("context/2", facts, arrays)
+        return binary.dump("context/3", facts, arrays)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Context:
         """Inverse of `to_bytes`."""
-        facts, arrays = binary.load("context/2", data)
+        facts, arrays = binary.load("context/3", data)
         mixes: dict[str, Any] = {
             name: Mix(**{n: arrays[f"{name}.{n}"] for n in _MIX})
             for name in ("categories", "items")
@@ -234,6 +237,7 @@ class Population:
             window=window,
             age=self.age,
             gap=gap,
+            dated=totals.timed == 0,
             factor=moved.factor,
             mean=moved.mean[:2] / max(moved.mean[2], 1.0),
             likeness=_concentration(moved.alike, _share(categories.usual)),

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 RESIDUALS = 16
 FORECASTS = 2
 _RING_TOP = 65_535
-_KIND = "shard/3"  # with the layout: an older checkpoint is refused, not misread
+KIND = "shard/4"  # with the layout: an older checkpoint is refused, not misread
 _BY_USER = (
     "first",
     "events",
@@ -37,6 +37,7 @@ _BY_USER = (
     "old",
     "wary",
     "engaged",
+    "surged",
     "hidden",
     "forecast",
     "residuals",
@@ -61,6 +62,8 @@ class ShardState:
         Windows for which a head's p-values of the user stay out of the running calibration.
     engaged : float16[U, 2]
         Log p of engagement in this window, and its bucket; NaN where it was not judged.
+    surged : float16[U, 2]
+        Least log p of the surge that goes on, and its bucket; NaN where none does.
     hidden, forecast, residuals : float16[U, S], float16[U, 2], float16[U, 16]
         Recurrent state, its forecast of the next window, past residuals (newest first, NaN = none).
     categories : PairTable
@@ -78,6 +81,7 @@ class ShardState:
     old: NDArray[np.float32]
     wary: NDArray[np.int16]
     engaged: NDArray[np.float16]
+    surged: NDArray[np.float16]
     hidden: NDArray[np.float16]
     forecast: NDArray[np.float16]
     residuals: NDArray[np.float16]
@@ -113,6 +117,7 @@ class ShardState:
             old=np.empty((0, 4), np.float32),
             wary=np.empty((0, 2), np.int16),
             engaged=np.empty((0, 2), np.float16),
+            surged=np.empty((0, 2), np.float16),
             hidden=np.empty((0, 0), np.float16),
             forecast=np.empty((0, FORECASTS), np.float16),
             residuals=np.empty((0, RESIDUALS), np.float16),
@@ -179,6 +184,7 @@ class ShardState:
             old=placed(self.old, at, size, 0),
             wary=placed(self.wary, at, size, 0),
             engaged=placed(self.engaged, at, size, np.nan),
+            surged=placed(self.surged, at, size, np.nan),
             hidden=placed(self.hidden, at, size, 0),
             forecast=placed(self.forecast, at, size, np.nan),
             residuals=placed(self.residuals, at, size, np.nan),
@@ -220,12 +226,12 @@ class ShardState:
         arrays |= self.cohort.arrays()
         arrays |= self.categories.arrays("category")
         arrays |= self.items.arrays("item")
-        return binary.dump(_KIND, {"days": self.days, "window": self.window}, arrays)
+        return binary.dump(KIND, {"days": self.days, "window": self.window}, arrays)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> ShardState:
         """Inverse of `to_bytes`."""
-        facts, arrays = binary.load(_KIND, data)
+        facts, arrays = binary.load(KIND, data)
         by_user: dict[str, Any] = {name: arrays[name] for name in _BY_USER}
         cohort = Cohort.from_arrays(facts["days"], arrays)
         items = PairTable.from_arrays("item", arrays)
@@ -252,7 +258,9 @@ class ShardState:
             "categories": {
                 int(table.keys[table.key[p]]): {
                     "last_8_weeks": int(recent[p, 1]),
+                    "days": int(recent[p, 0]),
                     "before": float(table.past(1)[p]),
+                    "days_before": float(table.past(0)[p]),
                 }
                 for p in pairs
             },

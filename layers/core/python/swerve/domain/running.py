@@ -13,6 +13,7 @@ from swerve.domain.matching import (
     BIN_WIDTH,
     BINS,
     EDGES,
+    Excursions,
     Line,
     calm_line,
     ended_table,
@@ -29,17 +30,24 @@ if TYPE_CHECKING:
     from swerve.domain.window import WindowSpec
 
     Floats = NDArray[np.float64]
+    Ended = tuple[Floats, NDArray[np.uint8]]  # log p and bucket
 
 BUCKETS = 16
 HEADS = tuple(Head)
-# User-weeks that weigh as much as the prior: the slope of a line, and silences that ended; of the
-# shop, whose prior are the tables, and of a bucket, whose prior is the shop.
+BY_CALM = (Head.INTEREST, Head.ENGAGEMENT)  # heads of which calm users are compared
+# User-weeks that weigh as much as the prior of the slope of a line: of the shop, whose prior are
+# the tables, and of a bucket, whose prior is the shop.
 _SLOPE_WEEKS, _BUCKET_SLOPE_WEEKS = 400.0, 8000.0
-_ENDED_WEEKS, _BUCKET_ENDED_WEEKS = 1000.0, 16000.0
 # Parts of a steeper slope that are not believed: tails bend less than the bulk, and of two noisy
 # slopes the larger one is too large. Set on simulated shops of unchanged users. Ratios of
 # engagement are called no rarer than exp(-x), so their tails are too long rather than too short.
 _CAUTION = {Head.INTEREST: 0.4, Head.ENGAGEMENT: 0.2}
+# Of silences; and of weeks above the usual, of which there are fewer, and which a shop of clockwork
+# orders hardly knows.
+ENDING = {
+    Head.ENGAGEMENT: Excursions((0.3, 0.06, 0.015, 0.004, 0.0015), 1000.0, 16_000.0, 4.0, 0.2),
+    Head.SURGE: Excursions((0.03, 0.01, 0.003, 0.001, 0.0004), 1000.0, 8000.0, 10.0, 0.1),
+}
 # Statistics change as histories grow: forget as fast as the number of users allows.
 _MEMORY_WEEKS, _ENDED_MEMORY_WEEKS, _DECAYS = 15_000.0, 60_000.0, (0.85, 0.995)
 
@@ -51,9 +59,10 @@ class Histograms:
     Attributes
     ----------
     calm : int64[heads, BUCKETS, BINS]
-        Of who was kept: in a running shop, those calm before.
-    ended : int64[BUCKETS, BINS]
-        Of engagement, in the window before, of who acts in this one; all others at 0.
+        Of who was kept: in a running shop, those calm before; of surges, everybody.
+    ended : int64[2, BUCKETS, BINS]
+        By head of `ENDING`: of who acts now, engagement in the window before; of who does no more
+        than usual now, the largest surge since it was so before; all others at 0.
     """
 
     calm: NDArray[np.int64]
@@ -65,9 +74,9 @@ class Histograms:
         log_p: Mapping[Head, Floats],
         bucket: Mapping[Head, NDArray[np.uint8]],
         kept: Mapping[Head, NDArray[np.bool_]],
-        ended: tuple[Floats, NDArray[np.uint8]],
+        ended: Mapping[Head, Ended],
     ) -> Histograms:
-        """Count the users that are `kept` and gave evidence, and those whose silence `ended`.
+        """Count the users that are `kept` and gave evidence, and those of whom something `ended`.
 
         Whoever did nothing says nothing of interest: how often that is differs from shop to shop,
         and more from window to window of one day.
@@ -76,7 +85,7 @@ class Histograms:
         for head in HEADS:
             some = kept[head] & (log_p[head] < 0)
             calm.append(_counted(log_p[head][some], bucket[head][some]))
-        return cls(np.stack(calm), _counted(*ended))
+        return cls(np.stack(calm), np.stack([_counted(*ended[head]) for head in ENDING]))
 
     @staticmethod
     def sum(parts: Iterable[Histograms]) -> Histograms:
@@ -91,12 +100,12 @@ class Histograms:
 
     def to_bytes(self) -> bytes:
         """Pack."""
-        return binary.dump("histograms/2", {}, {"calm": self.calm, "ended": self.ended})
+        return binary.dump("histograms/3", {}, {"calm": self.calm, "ended": self.ended})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Histograms:
         """Inverse of `to_bytes`."""
-        return cls(**binary.load("histograms/2", data)[1])
+        return cls(**binary.load("histograms/3", data)[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +153,8 @@ class RunningCalibration:
     @classmethod
     def empty(cls) -> RunningCalibration:
         """Nothing seen yet."""
-        return cls(np.zeros((len(HEADS), BUCKETS, BINS)), np.zeros((BUCKETS, BINS)))
+        shape = (BUCKETS, BINS)
+        return cls(np.zeros((len(HEADS), *shape)), np.zeros((len(ENDING), *shape)))
 
     def advance(self, histograms: Histograms, spec: WindowSpec) -> RunningCalibration:
         """Take in one window."""
@@ -152,7 +162,8 @@ class RunningCalibration:
         decays = np.array(_DECAYS) ** (1 / per_week)
         new = histograms.calm.sum(axis=(1, 2), keepdims=True) / per_week
         kept = np.clip(1.0 - new / _MEMORY_WEEKS, *decays)
-        ended = np.clip(1.0 - histograms.ended.sum() / per_week / _ENDED_MEMORY_WEEKS, *decays)
+        told = histograms.ended.sum(axis=(1, 2), keepdims=True) / per_week
+        ended = np.clip(1.0 - told / _ENDED_MEMORY_WEEKS, *decays)
         return RunningCalibration(
             self.calm * kept + histograms.calm, self.ended * ended + histograms.ended
         )
@@ -160,41 +171,48 @@ class RunningCalibration:
     def recalibration(self, bulk: Bulk, now: Histograms | None = None) -> Recalibration:
         """Compare the shop with that of the tables, bucket by bucket; `now` is not taken in.
 
-        Calm users are compared by their bulk (`matching.calm_line`). Of engagement, silences that
-        ended are too (`matching.ended_table`). Each errs to the side of caution in its own way, the
-        first where tails are short, the second where many do less; so the bolder one holds.
+        Calm users are compared by their bulk (`matching.calm_line`), silences and surges when they
+        have ended (`matching.ended_table`). Of engagement both are. Each errs to the side of
+        caution in its own way, the first where tails are short, the second where many do less; so
+        the bolder one holds.
 
         In a window in which everybody surprises, each is measured by the others (`own_part`), if
         it is known what `now` is: of the whole shop, as in a shard one user may be everybody.
         """
-        tables = np.empty((len(HEADS), BUCKETS, BINS + 1))
+        tables = np.zeros((len(HEADS), BUCKETS, BINS + 1))
         for place, head in enumerate(HEADS):
-            # Histograms of windows of a day hold users seven times.
-            counts, wanted = self.calm[place] / bulk.per_week, bulk.calm[place]
-            caution = _CAUTION[head]
-            shop = calm_line(counts.sum(axis=0), wanted, Line(), _SLOPE_WEEKS, caution)
-            for bucket in range(BUCKETS):
-                line = calm_line(counts[bucket], wanted, shop, _BUCKET_SLOPE_WEEKS, caution)
-                tables[place, bucket] = line.table()
-        place, caution = HEADS.index(Head.ENGAGEMENT), _CAUTION[Head.ENGAGEMENT]
-        whole = ended_table(self.ended.sum(axis=0), bulk, EDGES, _ENDED_WEEKS, caution)
-        for bucket, counts in enumerate(self.ended):
-            table = ended_table(counts, bulk, whole, _BUCKET_ENDED_WEEKS, caution)
-            tables[place, bucket] = np.maximum(tables[place, bucket], table)
+            if head in BY_CALM:
+                tables[place] = self._by_calm(head, bulk)
+            if head in ENDING:
+                tables[place] = np.maximum(tables[place], self._by_ended(head, bulk))
         if now is not None:
             for place in range(len(HEADS)):
                 part = own_part(now.calm[place].sum(axis=0), self.calm[place].sum(axis=0))
                 tables[place] = [np.interp(part * EDGES, EDGES, table) for table in tables[place]]
         return Recalibration(tables)
 
+    def _by_calm(self, head: Head, bulk: Bulk) -> Floats:
+        # Histograms of windows of a day hold users seven times.
+        counts = self.calm[HEADS.index(head)] / bulk.per_week
+        wanted, caution = bulk.calm[head], _CAUTION[head]
+        shop = calm_line(counts.sum(axis=0), wanted, Line(), _SLOPE_WEEKS, caution)
+        lines = [calm_line(c, wanted, shop, _BUCKET_SLOPE_WEEKS, caution) for c in counts]
+        return np.stack([line.table() for line in lines])
+
+    def _by_ended(self, head: Head, bulk: Bulk) -> Floats:
+        compared, counts = ENDING[head], self.ended[list(ENDING).index(head)]
+        told = (bulk.ended[head], compared, bulk.per_week)
+        shop = ended_table(counts.sum(axis=0), *told, EDGES, compared.weeks)
+        return np.stack([ended_table(c, *told, shop, compared.bucket_weeks) for c in counts])
+
     def to_bytes(self) -> bytes:
         """Pack."""
-        return binary.dump("running/2", {}, {"calm": self.calm, "ended": self.ended})
+        return binary.dump("running/3", {}, {"calm": self.calm, "ended": self.ended})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> RunningCalibration:
         """Inverse of `to_bytes`."""
-        return cls(**binary.load("running/2", data)[1])
+        return cls(**binary.load("running/3", data)[1])
 
 
 def _counted(log_p: Floats, bucket: NDArray[np.uint8]) -> NDArray[np.int64]:

@@ -18,7 +18,7 @@ from swerve.domain.folding import fold
 from swerve.domain.severity import Severity, severity_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from swerve.domain.candidate import Candidate
 
@@ -151,6 +151,12 @@ class Selection:
     def at(self, window: int) -> Selection:
         """Carry over a window without data: nothing is decided, nothing calms down."""
         return replace(self, window=window)
+
+    def without(self, subjects: Collection[str]) -> Selection:
+        """Forget the alerts of some subjects."""
+        return replace(
+            self, standings=tuple(s for s in self.standings if s.subject not in subjects)
+        )
 
     def cooling(self, level: Level, head: Head, window: int, rules: SelectionRules) -> list[str]:
         """Subjects that may not alarm again in this window, ascending."""

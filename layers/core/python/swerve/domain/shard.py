@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 ROUTING_BITS = 32
@@ -42,3 +44,29 @@ def children_of(shard: int, before: int, after: int) -> range:
     """
     each = after // before
     return range(shard * each, (shard + 1) * each)
+
+
+def lineage_of(shard: int, shard_count: int) -> Iterator[tuple[int, int]]:
+    """Yield the shard and those that it was split from, each with the count of its time.
+
+    Examples
+    --------
+    >>> list(lineage_of(5, 8))
+    [(5, 8), (2, 4), (1, 2), (0, 1)]
+    """
+    while shard_count:
+        yield shard, shard_count
+        shard, shard_count = shard // 2, shard_count // 2
+
+
+def homes_of(shard: int, shard_count: int) -> list[int]:
+    """Shards that may remember a user who belongs to this one, ascending.
+
+    A split leaves those of whom no event is kept in the first of the shards that follow.
+
+    Examples
+    --------
+    >>> homes_of(5, 8)
+    [0, 4, 5]
+    """
+    return sorted({s * (shard_count // count) for s, count in lineage_of(shard, shard_count)})

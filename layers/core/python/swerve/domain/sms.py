@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from swerve.domain import text_en, text_zh
-from swerve.domain.figures import is_launch, percent
+from swerve.domain import change_en, change_zh, text_en, text_zh
+from swerve.domain.figures import has_units, is_group, is_launch, percent
 from swerve.domain.lint import shorten
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def fits(text: str) -> bool:
 
 
 def alert_sms(payload: Mapping[str, Any], language: str) -> str:
-    """Render one part: shorter names first, then without the action, the link goes last."""
+    """Render one part: shorter names first, then without units, without the action, the link."""
     *_, last = variants = list(_variants(payload, language))
     for text in variants:
         if fits(text):
@@ -55,13 +55,26 @@ def _variants(payload: Mapping[str, Any], language: str) -> Iterator[str]:
     link = payload["links"].get("chart", "")
     if language != "en":
         link = link.removeprefix("https://")
-    no_action = {**payload, "actions": []}
-    for shown in (payload, no_action):
-        for limit in _NAME_LIMITS:
+    plain = {**payload, "change": _without_units(payload["change"])}
+    no_action = {**plain, "actions": []}
+    # Units are worth a shorter name, and no name that nobody would know.
+    for shown, limits in (
+        (payload, _NAME_LIMITS[:3]),
+        (plain, _NAME_LIMITS),
+        (no_action, _NAME_LIMITS),
+    ):
+        for limit in limits:
             text = _LINES[language](_with_short_names(shown, limit))
             yield f"{text} {link}".rstrip()
-    yield _LINES[language](_with_short_names(payload, _NAME_LIMITS[-2]))
+    yield _LINES[language](_with_short_names(plain, _NAME_LIMITS[-2]))
     yield _LINES[language](_with_short_names(no_action, _NAME_LIMITS[-1]))
+
+
+def _without_units(change: Mapping[str, Any]) -> dict[str, Any]:
+    sides = {
+        side: {k: v for k, v in change[side].items() if k != "of_items"} for side in ("from", "to")
+    }
+    return {**change, **sides}
 
 
 def _with_short_names(payload: Mapping[str, Any], limit: int) -> dict[str, Any]:
@@ -95,18 +108,26 @@ def _shorten_in(text: str, names: set[str], limit: int) -> str:
     return text
 
 
-def _tells_share(payload: Mapping[str, Any]) -> bool:
-    told = payload["kind"] in {"switch", "new_interest", "drift"} and not is_launch(payload)
-    return told and "share" in payload["change"]["to"]
+def _told_share(payload: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The share that the text names with its numbers; empty where it names none."""
+    if payload["kind"] not in {"switch", "new_interest", "drift"} or is_launch(payload):
+        return {}
+    sides = (payload["change"]["to"], payload["change"]["from"])
+    return next((share for share in sides if "share" in share), {})
+
+
+def _tells_units(payload: Mapping[str, Any], share: Mapping[str, Any]) -> bool:
+    return has_units(share) and not is_group(payload)
 
 
 def _english(payload: Mapping[str, Any]) -> str:
-    change = payload["change"]
+    share = _told_share(payload)
     severity = text_en.SEVERITY[payload["severity"]]
     text = f"{text_en.kind_title(payload)} {severity}: {text_en.headline(payload)}"
     text = text.replace(" -> ", ">")
-    if _tells_share(payload):
-        text += f" ({percent(change['to']['share'])}, was {percent(change['to']['was'])})"
+    if share:
+        counted = f"; {change_en.counted(share)}" if _tells_units(payload, share) else ""
+        text += f" ({percent(share['share'])}, was {percent(share['was'])}{counted})"
     if payload["confidence_basis"] == "backtest":
         text += f", {percent(payload['confidence'])} sure"
     prefix = {"withdrawn": "WITHDRAWN. ", "updated": "Update. ", "resolved": "ENDED. "}
@@ -117,12 +138,13 @@ def _english(payload: Mapping[str, Any]) -> str:
 
 
 def _chinese(payload: Mapping[str, Any]) -> str:
-    change = payload["change"]
+    share = _told_share(payload)
     text = f"【{text_zh.kind_title(payload)}】{text_zh.headline(payload, short=True)}".replace(
         " → ", "→"
     )
-    if _tells_share(payload):
-        text += f" {percent(change['to']['was'])}→{percent(change['to']['share'])}"
+    if share:
+        text += f" {percent(share['was'])}→{percent(share['share'])}"
+        text += f"（{change_zh.counted(share)}）" if _tells_units(payload, share) else ""
     if payload["confidence_basis"] == "backtest":
         text += f"，置信{percent(payload['confidence'])}"
     prefix = {"withdrawn": "撤回", "updated": "更新", "resolved": "结束"}

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from swerve.domain import change_en
+from swerve.domain.change_en import counted, numbers, returned, sentence, span, who_short
 from swerve.domain.detectors import GROUP, compares_with_usual, words_of
 from swerve.domain.figures import (
     fall,
     has_stopped,
+    has_units,
     is_floor,
     is_group,
     is_launch,
-    is_main,
     is_rarest,
-    is_seasonal,
     is_silent,
-    is_weekly,
     last_day_of_change,
     local,
     moved,
+    named,
     number,
     number_of,
     one_in,
@@ -31,7 +32,6 @@ from swerve.domain.figures import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import date
 
 LANGUAGE = "en"
 ASCII = True
@@ -70,15 +70,10 @@ KINDS = {
 }
 # Above user level activity is demand, or this.
 _MATTER = {"campaign": "Response", "platform": "Activity"}
-_HEADS = {"interest": "interests", "engagement": "activity"}
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_HEADS = {"interest": "interests", "engagement": "activity", "surge": "activity"}
 
 
-def day(value: date, *, weekday: bool = False, year: bool = False) -> str:
-    """`16 Nov`, `Mon 16 Nov 2026`."""
-    name = f"{_DAYS[value.weekday()]} " if weekday else ""
-    return f"{name}{value.day} {_MONTHS[value.month - 1]}" + (f" {value.year}" if year else "")
+day = change_en.day  # one of `Texts`
 
 
 def kind_title(payload: Mapping[str, Any]) -> str:
@@ -91,12 +86,14 @@ def kind_title(payload: Mapping[str, Any]) -> str:
 
 def headline(payload: Mapping[str, Any], *, short: bool = False) -> str:  # noqa: PLR0911 - a case a kind
     """Who and what in a few words, without severity and kind."""
-    change, facts = payload["change"], payload["facts"]
-    before, after = change["from"].get("name", ""), change["to"].get("name", "")
-    who = _who_short(payload, short=short)
+    facts = payload["facts"]
+    before, after = named(payload)
+    who = who_short(payload, short=short) + returned(payload)
     match payload["kind"]:
+        case "switch" if before and after:
+            return f"{who} {before} -> {after}"
         case "switch":
-            return f"{who} {before or 'other'} -> {after or 'other'}"
+            return f"{who} toward {after}" if after else f"{who} away from {before or 'the usual'}"
         case "new_interest" if is_launch(payload):
             return who
         case "new_interest":
@@ -120,6 +117,14 @@ def headline(payload: Mapping[str, Any], *, short: bool = False) -> str:  # noqa
             return who
 
 
+def brief(payload: Mapping[str, Any]) -> str:
+    """The first share in a few words; empty where there is none."""
+    for share in moved(payload)[:1]:
+        text = f"{share['name']} {percent(share['was'])} -> {percent(share['share'])}"
+        return f"{text} ({counted(share)})" if has_units(share) else text
+    return ""
+
+
 def subject(payload: Mapping[str, Any]) -> str:
     """Subject of the alert's own mail."""
     text = f"{kind_title(payload)}: {headline(payload)}"
@@ -128,7 +133,7 @@ def subject(payload: Mapping[str, Any]) -> str:
             return f"[WITHDRAWN] {text}"
         case "resolved":
             ended = "Back, or gone for good" if is_silent(payload) else "Back to normal"
-            return f"[ENDED] {ended}: {_who_short(payload)} ({kind_title(payload).lower()})"
+            return f"[ENDED] {ended}: {who_short(payload)} ({kind_title(payload).lower()})"
         case "updated":
             text = f"Update: {text}"
     if payload.get("provisional"):
@@ -168,8 +173,8 @@ def note(payload: Mapping[str, Any]) -> list[str]:
 
 
 def what(payload: Mapping[str, Any]) -> list[str]:
-    """The change in one sentence, and the numbers was -> is."""
-    return [_sentence(payload), " ".join(_numbers(payload))]
+    """The change in one sentence, and the numbers was -> is, a line each."""
+    return [sentence(payload), *numbers(payload)]
 
 
 def who(payload: Mapping[str, Any]) -> list[str]:
@@ -181,7 +186,7 @@ def who(payload: Mapping[str, Any]) -> list[str]:
     if level == "platform":
         return ["The whole shop, all users and categories."]
     if is_group(payload):
-        return [f"{_who_short(payload)} (one by one in the alerts table, state folded); {label}."]
+        return [f"{who_short(payload)} (one by one in the alerts table, state folded); {label}."]
     return [f"{label[0].upper()}{label[1:]}. Counts below 20 users are hidden."]
 
 
@@ -191,7 +196,7 @@ def when(payload: Mapping[str, Any], now_ms: int) -> list[str]:
     changed = day(parse_day(window["change_label"]), weekday=True, year=True)
     last = day(parse_day(window["last_day"]), weekday=True)
     seen = (
-        f"seen in the {_span(payload)} to {last}" if stack["window_days"] > 1 else f"seen on {last}"
+        f"seen in the {span(payload)} to {last}" if stack["window_days"] > 1 else f"seen on {last}"
     )
     zone = stack["time_zone"]
     at_utc, at_home = local(now_ms, "UTC"), local(now_ms, zone)
@@ -203,7 +208,7 @@ def when(payload: Mapping[str, Any], now_ms: int) -> list[str]:
 def sure(payload: Mapping[str, Any]) -> list[str]:
     """How far to trust it, and what that number means."""
     agree, asked = votes(payload)
-    noun, span = _noun(payload), _span(payload)
+    noun, window = _noun(payload), span(payload)
     stack = payload["stack"]
     budget = (
         f"Of this stack's alerts at most {percent(stack['fdr_q'])} should be false."
@@ -223,7 +228,7 @@ def sure(payload: Mapping[str, Any]) -> list[str]:
         fewer = "fewer than " if is_rarest(payload["p_value"]) else ""
         first = (
             f"By chance alone, an unchanged {noun} looks this unusual in {fewer}1 of "
-            f"{one_in(payload['p_value'])} {span}s. {budget}"
+            f"{one_in(payload['p_value'])} {window}s. {budget}"
         )
     agreed = f" {agree} of {asked} detectors agree; each looks at a different sign."
     return [first + (agreed if asked > 1 else "")]
@@ -256,13 +261,6 @@ def footer(payload: Mapping[str, Any]) -> str:
     )
 
 
-def _who_short(payload: Mapping[str, Any], *, short: bool = False) -> str:
-    if is_group(payload):
-        return f"{payload['subject'].get('members', 0):,} users"
-    label = str(payload["subject"]["label"])
-    return label.removeprefix("user ") if short else label
-
-
 def _inside(payload: Mapping[str, Any]) -> str:
     """Category of a folded group, whose headline begins with the number of users."""
     return f" in {payload['subject']['name']}" if is_group(payload) else ""
@@ -270,114 +268,6 @@ def _inside(payload: Mapping[str, Any]) -> str:
 
 def _noun(payload: Mapping[str, Any]) -> str:
     return "shop" if payload["level"] == "platform" else str(payload["level"])
-
-
-def _span(payload: Mapping[str, Any]) -> str:
-    return "day" if payload["stack"]["window_days"] == 1 else "week"
-
-
-def _sentence(payload: Mapping[str, Any]) -> str:  # noqa: PLR0911 - a case a kind
-    if is_group(payload):
-        return _group_sentence(payload)
-    if payload["head"] == "engagement":
-        return _activity_sentence(payload)
-    change = payload["change"]
-    before, after = change["from"].get("name"), change["to"].get("name")
-    match payload["kind"]:
-        case "switch" if before and after and is_main(payload):
-            return f"Main interest moved from {before} to {after}."
-        case "switch" if before and after:
-            return f"Interest moved from {before} to {after}, among others."
-        case "switch" if before:
-            return f"Interest moved away from {before}."
-        case "switch":
-            return f"Interest moved to {after}, among others." if after else "Interests changed."
-        case "new_interest" if is_launch(payload):
-            return f"{after} is new."
-        case "new_interest":
-            return f"First lasting interest in {after}." if after else "A first lasting interest."
-        case "drift" if before and after:
-            return f"Interest moves slowly from {before} to {after}."
-        case "drift":
-            return "Interests move slowly."
-        case _:
-            wider = change.get("delta_pct", 0) >= 0
-            return f"Interests became {'broader' if wider else 'narrower'}."
-
-
-def _activity_sentence(payload: Mapping[str, Any]) -> str:
-    facts, level = payload["facts"], payload["level"]
-    if payload["kind"] == "surge":
-        level_of = (
-            f"is {times(facts['ratio'])}x normal" if "ratio" in facts else "is unusually high"
-        )
-    else:
-        fell = fall(facts)
-        level_of = f"fell by {fell}%" if fell else "is unusually low"
-        if fell == "100":
-            level_of = "stopped"
-    if level == "user":
-        return f"{'Activity' if payload['kind'] == 'surge' else 'All activity'} {level_of}."
-    if level == "platform":
-        return f"Activity in the whole shop {level_of}."
-    matter = "Response to" if level == "campaign" else "Demand for"
-    return f"{matter} {payload['subject']['label']} {level_of}."
-
-
-def _group_sentence(payload: Mapping[str, Any]) -> str:
-    change = payload["change"]
-    before, after = change["from"].get("name"), change["to"].get("name")
-    users = _who_short(payload)
-    span = f"in one {_span(payload)}"
-    match payload["kind"]:
-        case "switch":
-            return f"{users} moved their main interest from {before} to {after} {span}."
-        case "drift":
-            return f"{users} drift slowly from {before} to {after}."
-        case "new_interest":
-            return f"{users} took a first lasting interest in {after} {span}."
-        case "surge":
-            return f"{users} became far more active {span}, most of it in {after}."
-        case _:
-            return f"{users} became far less active {span}, most of it in {before}."
-
-
-def _numbers(payload: Mapping[str, Any]) -> list[str]:
-    facts = payload["facts"]
-    lines = []
-    if "actions_now" in facts and "actions_before" in facts:
-        pair = f"{number_of(facts['actions_before'])} -> {number_of(facts['actions_now'])}"
-        lines.append(f"{pair} actions a {'week' if is_weekly(payload) else 'day'}.")
-        if is_seasonal(facts) and payload["kind"] in {"surge", "drop"}:
-            lines.append("The shop's own season is divided out of the change.")
-    if "breadth_now" in facts and payload["kind"] == "breadth_change":
-        before = number_of(facts.get("breadth_before", 0.0))
-        lines.append(
-            f"In as many actions: {before} -> {number_of(facts['breadth_now'])} categories."
-        )
-    if is_launch(payload) and "users" in facts:
-        lines.append(f"{number_of(facts['users'])} users in its first {_span(payload)}.")
-    if is_silent(payload):
-        lines.append(f"Not seen in the last {facts['idle_days']:.0f} days.")
-    shares = moved(payload)
-    if shares:
-        since = day(parse_day(payload["window"]["change_label"]))
-        whose = _whose(payload)
-        first = f"{shares[0]['name']}: {_pair(shares[0])} of {whose} actions"
-        span = f"last {facts['now_days']:.0f} days" if "now_days" in facts else f"since {since}"
-        lines.append(f"{first} ({span}, against the time before).")
-        lines += [f"{share['name']}: {_pair(share)}." for share in shares[1:]]
-    return lines
-
-
-def _whose(payload: Mapping[str, Any]) -> str:
-    if is_group(payload):
-        return "their"
-    return "this user's" if payload["level"] == "user" else "all"
-
-
-def _pair(share: Mapping[str, Any]) -> str:
-    return f"{percent(share['was'])} -> {percent(share['share'])}"
 
 
 def reason(found: Mapping[str, Any]) -> str:

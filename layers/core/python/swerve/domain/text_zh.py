@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from swerve.domain import change_zh
+from swerve.domain.change_zh import (
+    NOUNS,
+    counted,
+    numbers,
+    returned,
+    sentence,
+    span,
+    who_short,
+)
 from swerve.domain.detectors import GROUP, compares_with_usual, words_of
 from swerve.domain.figures import (
     fall,
     has_stopped,
+    has_units,
     is_floor,
     is_group,
     is_launch,
-    is_main,
     is_rarest,
-    is_seasonal,
     is_silent,
-    is_weekly,
     last_day_of_change,
     local,
     moved,
+    named,
     number,
     number_of,
     one_in,
@@ -31,7 +40,6 @@ from swerve.domain.figures import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import date
 
 LANGUAGE = "zh-CN"
 ASCII = False
@@ -70,26 +78,11 @@ KINDS = {
 }
 _MATTER = {"category": "需求", "product": "需求", "campaign": "响应", "platform": "活跃"}
 _DIRECTION = {"surge": "激增", "drop": "下降"}
-_HEADS = {"interest": "兴趣", "engagement": "活跃度"}
-_NOUNS = {
-    "user": "用户",
-    "category": "品类",
-    "product": "商品",
-    "campaign": "活动",
-    "platform": "全站",
-}
-_DAYS = "一二三四五六日"
+_HEADS = {"interest": "兴趣", "engagement": "活跃度", "surge": "活跃度"}
 _ZONES = {"Asia/Shanghai": "北京时间", "Asia/Hong_Kong": "香港时间", "Asia/Taipei": "台北时间"}
 
 
-def day(value: date, *, weekday: bool = False, year: bool = False) -> str:
-    """`11月16日`, `2026年11月16日（周一）`."""
-    text = f"{value.month}月{value.day}日"
-    return (
-        (f"{value.year}年" if year else "")
-        + text
-        + (f"（周{_DAYS[value.weekday()]}）" if weekday else "")
-    )
+day = change_zh.day  # one of `Texts`
 
 
 def kind_title(payload: Mapping[str, Any]) -> str:
@@ -102,12 +95,14 @@ def kind_title(payload: Mapping[str, Any]) -> str:
 
 def headline(payload: Mapping[str, Any], *, short: bool = False) -> str:  # noqa: PLR0911 - a case a kind
     """Who and what in a few words, without severity and kind."""
-    change, facts = payload["change"], payload["facts"]
-    before, after = change["from"].get("name", ""), change["to"].get("name", "")
-    who = _who_short(payload, short=short)
+    facts = payload["facts"]
+    before, after = named(payload)
+    who = who_short(payload, short=short) + returned(payload)
     match payload["kind"]:
+        case "switch" if before and after:
+            return f"{who} {before} → {after}"
         case "switch":
-            return f"{who} {before or '其他'} → {after or '其他'}"
+            return f"{who} 转向{after}" if after else f"{who} 离开{before or '原有兴趣'}"
         case "new_interest" if is_launch(payload):
             return who
         case "new_interest":
@@ -132,6 +127,14 @@ def headline(payload: Mapping[str, Any], *, short: bool = False) -> str:  # noqa
             return who
 
 
+def brief(payload: Mapping[str, Any]) -> str:
+    """The first share in a few words; empty where there is none."""
+    for share in moved(payload)[:1]:
+        text = f"{share['name']} {percent(share['was'])} → {percent(share['share'])}"
+        return f"{text}（{counted(share)}）" if has_units(share) else text
+    return ""
+
+
 def subject(payload: Mapping[str, Any]) -> str:
     """Subject of the alert's own mail."""
     text = f"{kind_title(payload)}：{headline(payload)}"
@@ -140,7 +143,7 @@ def subject(payload: Mapping[str, Any]) -> str:
             return f"[撤回] {text}"
         case "resolved":
             ended = "已回归或已流失" if is_silent(payload) else "恢复正常"
-            return f"[结束] {ended}：{_who_short(payload)}（{kind_title(payload)}）"
+            return f"[结束] {ended}：{who_short(payload)}（{kind_title(payload)}）"
         case "updated":
             text = f"更新：{text}"
     if payload.get("provisional"):
@@ -174,22 +177,22 @@ def note(payload: Mapping[str, Any]) -> list[str]:
 
 
 def what(payload: Mapping[str, Any]) -> list[str]:
-    """The change in one sentence, and the numbers was -> is."""
-    return [_sentence(payload), "".join(_numbers(payload))]
+    """The change in one sentence, and the numbers was -> is, a line each."""
+    return [sentence(payload), *numbers(payload)]
 
 
 def who(payload: Mapping[str, Any]) -> list[str]:
     """The subject."""
     if payload["level"] == "user":
-        return [f"用户 {_identifier(payload)}（匿名编号，请在贵司CRM中对应）"]
+        return [f"用户 {who_short(payload, short=True)}（匿名编号，请在贵司CRM中对应）"]
     if payload["level"] == "platform":
         return ["全站，含所有用户与品类。"]
     if is_group(payload):
         return [
-            f"{_who_short(payload)}（逐个见预警表，状态为folded）；品类【{payload['subject']['name']}】。"
+            f"{who_short(payload)}（逐个见预警表，状态为folded）；品类【{payload['subject']['name']}】。"
         ]
     name = payload["subject"]["name"]
-    return [f"{_NOUNS[payload['level']]}【{name}】。不足20人的计数不予显示。"]
+    return [f"{NOUNS[payload['level']]}【{name}】。不足20人的计数不予显示。"]
 
 
 def when(payload: Mapping[str, Any], now_ms: int) -> list[str]:
@@ -213,7 +216,7 @@ def when(payload: Mapping[str, Any], now_ms: int) -> list[str]:
 def sure(payload: Mapping[str, Any]) -> list[str]:
     """How far to trust it, and what that number means."""
     agree, asked = votes(payload)
-    noun, span = _NOUNS[payload["level"]], _span(payload)
+    noun, window = NOUNS[payload["level"]], span(payload)
     stack = payload["stack"]
     budget = (
         f"本系统的预警中，误报预期不超过{percent(stack['fdr_q'])}。"
@@ -232,7 +235,7 @@ def sure(payload: Mapping[str, Any]) -> list[str]:
     else:
         over = "超过" if is_rarest(payload["p_value"]) else ""
         first = (
-            f"若{noun}并无变化，仅凭偶然出现如此异常，平均{over}{one_in(payload['p_value'])}{span}才有一次。"
+            f"若{noun}并无变化，仅凭偶然出现如此异常，平均{over}{one_in(payload['p_value'])}{window}才有一次。"
             f"{budget}"
         )
     return [first + (f"{asked}个检测方法（各看不同方面）中有{agree}个支持。" if asked > 1 else "")]
@@ -248,7 +251,7 @@ def quiet(payload: Mapping[str, Any]) -> list[str]:
     if payload["status"] in {"resolved", "withdrawn"}:
         return []
     until = day(parse_day(payload["stack"]["quiet_until"]), year=True)
-    noun = "全站" if payload["level"] == "platform" else f"该{_NOUNS[payload['level']]}"
+    noun = "全站" if payload["level"] == "platform" else f"该{NOUNS[payload['level']]}"
     lines = [f"{until}前不再就{noun}的{_HEADS[payload['head']]}变化发送邮件。"]
     count = payload.get("suppressed", {}).get("count", 0)
     if count:
@@ -264,124 +267,9 @@ def footer(payload: Mapping[str, Any]) -> str:
     )
 
 
-def _identifier(payload: Mapping[str, Any]) -> str:
-    return str(payload["subject"]["label"]).removeprefix("user ")
-
-
-def _who_short(payload: Mapping[str, Any], *, short: bool = False) -> str:
-    if is_group(payload):
-        return f"{payload['subject'].get('members', 0):,}名用户"
-    if payload["level"] == "user":
-        return _identifier(payload) if short else f"用户 {_identifier(payload)}"
-    if payload["level"] == "platform":
-        return "全站"
-    name = payload["subject"]["name"]
-    return name if short else f"{_NOUNS[payload['level']]} {name}"
-
-
 def _inside(payload: Mapping[str, Any]) -> str:
     """Category of a folded group, whose headline begins with the number of users."""
     return f"在【{payload['subject']['name']}】的活跃度" if is_group(payload) else ""
-
-
-def _span(payload: Mapping[str, Any]) -> str:
-    return "天" if payload["stack"]["window_days"] == 1 else "周"
-
-
-def _sentence(payload: Mapping[str, Any]) -> str:  # noqa: PLR0911 - a case a kind
-    if is_group(payload):
-        return _group_sentence(payload)
-    if payload["head"] == "engagement":
-        return _activity_sentence(payload)
-    change = payload["change"]
-    before, after = change["from"].get("name"), change["to"].get("name")
-    match payload["kind"]:
-        case "switch" if before and after and is_main(payload):
-            return f"主要兴趣由【{before}】转为【{after}】。"
-        case "switch" if before and after:
-            return f"部分兴趣由【{before}】转向【{after}】。"
-        case "switch" if before:
-            return f"兴趣已离开【{before}】。"
-        case "switch":
-            return f"部分兴趣转向了【{after}】。" if after else "兴趣发生变化。"
-        case "new_interest" if is_launch(payload):
-            return f"【{after}】为新上线。"
-        case "new_interest":
-            return f"首次出现对【{after}】的持续兴趣。" if after else "首次出现新的持续兴趣。"
-        case "drift" if before and after:
-            return f"兴趣正由【{before}】缓慢转向【{after}】。"
-        case "drift":
-            return "兴趣正在缓慢变化。"
-        case _:
-            return f"兴趣范围变{'宽' if change.get('delta_pct', 0) >= 0 else '窄'}。"
-
-
-def _activity_sentence(payload: Mapping[str, Any]) -> str:
-    facts, level = payload["facts"], payload["level"]
-    if payload["kind"] == "surge":
-        level_of = f"为平时的{times(facts['ratio'])}倍" if "ratio" in facts else "异常偏高"
-    else:
-        fell = fall(facts)
-        level_of = f"下降{fell}%" if fell else "异常偏低"
-        if fell == "100":
-            level_of = "降为零"
-    if level == "user":
-        return f"总活跃度{level_of}。"
-    if level == "platform":
-        return f"全站活跃度{level_of}。"
-    matter = "的响应" if level == "campaign" else "的需求"
-    return f"{_NOUNS[level]}【{payload['subject']['name']}】{matter}{level_of}。"
-
-
-def _group_sentence(payload: Mapping[str, Any]) -> str:
-    change = payload["change"]
-    before, after = change["from"].get("name"), change["to"].get("name")
-    users = f"{payload['subject'].get('members', 0):,}名用户"
-    span = f"在同一{_span(payload)}内"
-    match payload["kind"]:
-        case "switch":
-            return f"{users}{span}主要兴趣由【{before}】转为【{after}】。"
-        case "drift":
-            return f"{users}的兴趣正由【{before}】缓慢转向【{after}】。"
-        case "new_interest":
-            return f"{users}{span}首次出现对【{after}】的持续兴趣。"
-        case "surge":
-            return f"{users}{span}活跃度激增，主要在【{after}】。"
-        case _:
-            return f"{users}{span}活跃度大幅下降，主要在【{before}】。"
-
-
-def _numbers(payload: Mapping[str, Any]) -> list[str]:
-    facts = payload["facts"]
-    lines = []
-    if "actions_now" in facts and "actions_before" in facts:
-        pair = f"{number_of(facts['actions_before'])} → {number_of(facts['actions_now'])}"
-        lines.append(f"每{'周' if is_weekly(payload) else '日'}行为数 {pair}。")
-        if is_seasonal(facts) and payload["kind"] in {"surge", "drop"}:
-            lines.append("变化幅度已剔除全店季节因素。")
-    if "breadth_now" in facts and payload["kind"] == "breadth_change":
-        before = number_of(facts.get("breadth_before", 0.0))
-        lines.append(f"同等行为数所涉品类：{before} → {number_of(facts['breadth_now'])}个。")
-    if is_launch(payload) and "users" in facts:
-        lines.append(
-            f"首{'日' if _span(payload) == '天' else '周'}已有{number_of(facts['users'])}名用户。"
-        )
-    if is_silent(payload):
-        lines.append(f"截至期末已有{round(facts['idle_days'])}天无任何行为。")
-    shares = moved(payload)
-    if shares:
-        since = day(parse_day(payload["window"]["change_label"]))
-        span = f"最近{facts['now_days']:.0f}天" if "now_days" in facts else f"{since}以来"
-        lines.append(
-            f"{shares[0]['name']}占比 {_pair(shares[0])}（{span}，对比此前）"
-            + ("；" if len(shares) > 1 else "。")
-        )
-        lines += [f"{share['name']}占比 {_pair(share)}。" for share in shares[1:]]
-    return lines
-
-
-def _pair(share: Mapping[str, Any]) -> str:
-    return f"{percent(share['was'])} → {percent(share['share'])}"
 
 
 def reason(found: Mapping[str, Any]) -> str:

@@ -35,6 +35,10 @@ class Texts(Protocol):
         """Who and what in a few words."""
         ...
 
+    def brief(self, payload: Mapping[str, Any]) -> str:
+        """The first share with its units; empty where there is none."""
+        ...
+
     def subject(self, payload: Mapping[str, Any]) -> str:
         """Subject of the alert's own mail."""
         ...

@@ -156,8 +156,9 @@ class Totals:
 
     Attributes
     ----------
-    events, active_days, known : int
-        Events that show interest; days with an event, summed over users; users seen lately.
+    events, active_days, known, timed : int
+        Events that show interest; days with an event, summed over users; users seen lately; events
+        that have a time of day.
     cohort : int64[4]
         Over settled users: weighted events seen and expected, active days seen and expected
         (`COHORT_FIELDS`), in units of 1/FIXED.
@@ -182,6 +183,7 @@ class Totals:
     events: int
     active_days: int
     known: int
+    timed: int
     cohort: NDArray[np.int64]
     categories: Tally
     mass: NDArray[np.int64]
@@ -206,6 +208,7 @@ class Totals:
             events=sum(p.events for p in every),
             active_days=sum(p.active_days for p in every),
             known=sum(p.known for p in every),
+            timed=sum(p.timed for p in every),
             cohort=np.sum([p.cohort for p in every], axis=0),
             categories=categories,
             mass=mass,
@@ -228,14 +231,14 @@ class Totals:
         arrays = {n: getattr(self, n) for n in _SUMS}
         for name, each in tallies.items():
             arrays |= {f"{name}k": each.keys, f"{name}e": each.events, f"{name}u": each.users}
-        names = ("window", "events", "active_days", "known")
+        names = ("window", "events", "active_days", "known", "timed")
         facts = {name: getattr(self, name) for name in names}
-        return binary.dump("totals/2", facts, arrays)
+        return binary.dump("totals/3", facts, arrays)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Totals:
         """Inverse of `to_bytes`."""
-        facts, arrays = binary.load("totals/2", data)
+        facts, arrays = binary.load("totals/3", data)
         sums: dict[str, Any] = {n: arrays[n] for n in _SUMS}
         made = {n: Tally(arrays[f"{n}k"], arrays[f"{n}e"], arrays[f"{n}u"]) for n in "cpm"}
         return cls(
@@ -283,6 +286,7 @@ def totals_of(
         events=int(counts.total.sum()),
         active_days=int(counts.days.sum()),
         known=int(np.count_nonzero(moved.seen_lately())),
+        timed=counts.timed,
         cohort=sums,
         categories=categories,
         mass=_bounded_sum(

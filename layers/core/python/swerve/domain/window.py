@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 DAY_MS = 86_400_000
 WEEK_DAYS = 7
+# First and last window to ask for: labels sort as text, so only years of four digits.
+EVERY_WINDOW = (0, 100 * 366)
 _EPOCH = date(1970, 1, 1)
 _MONDAY_OFFSET = 4  # 5 January 1970 was a Monday
 
