@@ -57,7 +57,7 @@ def check_at_rest(windows: Windows, settings: Settings) -> None:
     Resharding
         Where a split is under way or was interrupted: some or all users lie in two layouts.
     LayoutChanged
-        Where there was one since the settings were read.
+        Where the settings are not those of the layout: a split came since they were read.
     """
     found = windows.state(LAYOUT) or settings.layout
     if is_split(found):
@@ -68,9 +68,9 @@ def check_at_rest(windows: Windows, settings: Settings) -> None:
         )
     if found != settings.layout:
         raise LayoutChanged(
-            f"this stack has {found['shards']} shards, and ShardCount was {settings.shard_count}"
-            " when this command began: if they were split just now, run the same command again;"
-            " else set ShardCount back"
+            f"stored data is laid out by {dict(found)}, and the parameters when this command began"
+            f" said {settings.layout}: if shards were split just now, run the same command again;"
+            " else set the parameters back"
         )
 
 
