@@ -19,7 +19,7 @@ from swerve.domain.calibration import Calibration, HeadTables, soft_maximum
 from swerve.domain.candidate import Head
 from swerve.domain.detector import ACTIVITY, NOBODY, Detector, evidence_of, settled_in
 from swerve.domain.profile import ShardState
-from swerve.domain.running import BY_CALM, ENDING, Histograms
+from swerve.domain.running import ENDING, Histograms
 from swerve.domain.tables import TailTable
 from swerve.domain.window import WindowSpec
 
@@ -100,7 +100,7 @@ DESIGN: Mapping[Head, HeadDesign] = {
         },
         edges=(10, 25, 45, 75, 110, 160),
         power=0.4,
-        share=0.49,
+        share=0.48,
         # All but the z-scores of breadth.
         long_tailed=(
             "person3",
@@ -116,7 +116,7 @@ DESIGN: Mapping[Head, HeadDesign] = {
         weights={"events_low": 2, "days_low": 1},
         edges=(2.5, 4, 5.5, 7, 9, 12, 18),
         power=0.7,
-        share=0.46,
+        share=0.45,
         steady_from=5.5,
         as_ratios=True,
     ),
@@ -124,7 +124,7 @@ DESIGN: Mapping[Head, HeadDesign] = {
         weights={"events_high": 1},
         edges=(2.5, 4, 5.5, 7, 9, 12, 18),
         power=0.7,
-        share=0.05,
+        share=0.07,
         as_ratios=True,
         controls=SURGE_CONTROLS,
     ),
@@ -291,13 +291,13 @@ def with_bulk(
     measured = {Head.ENGAGEMENT: steady, Head.SURGE: sparse}
     made = dict(heads)
     for place, head in enumerate(Head):
-        if head in BY_CALM:
-            said = matching.calm_of(steady.calm[place], steady.every[place])
-            made[head] = replace(made[head], calm=dict(made[head].calm) | {days: said})
         if head in ENDING:
             counts = measured[head].ended[list(ENDING).index(head)]
             said = matching.ended_of(counts, ENDING[head], 7 // days)
             made[head] = replace(made[head], ended=dict(made[head].ended) | {days: said})
+        else:
+            said = matching.calm_of(steady.calm[place], steady.every[place])
+            made[head] = replace(made[head], calm=dict(made[head].calm) | {days: said})
     return made
 
 

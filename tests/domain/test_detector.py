@@ -89,7 +89,7 @@ def test_switch_agrees_with_the_formula(changed_shop):
         mass=np.tile(context.categories.usual * 1e9, (len(AGES_WEEKS), 1)),
         season=np.ones_like(context.categories.usual),
     )
-    ring = tuple(replace(s, season=np.ones_like(s.season)) for s in state.categories.ring)
+    ring = replace(state.categories.ring, season=np.ones_like(state.categories.ring.season))
     table = replace(state.categories, ring=ring)
     # WHEN
     gains, _ = switches(table, flat, CATEGORY_PRIOR, state.decay)
@@ -303,23 +303,39 @@ def test_a_silence_is_counted_when_it_has_ended():
 def test_a_surge_is_counted_when_it_has_ended():
     # GIVEN a shop in which one user does four times as much for six weeks, and another for good
     def volume(user, week):
-        return 4.0 if (user == 0 and 14 <= week < 20) or (user == 1 and week >= 14) else 1.0
+        return 4.0 if (user == 0 and 30 <= week < 36) or (user == 1 and week >= 30) else 1.0
 
     both = np.array([name(0), name(1)], np.uint64)
     peak, deepest, going = {}, {}, {}
-    for context, (state,), (scores,) in walk(shop(users=30, weeks=36, rate=20, volume=volume)):
+    for context, (state,), (scores,) in walk(shop(users=30, weeks=50, rate=20, volume=volume)):
         told = scores.histograms.ended[list(ENDING).index(Head.SURGE)]
         deepest[context.age] = int(np.flatnonzero(told.sum(axis=0)).max(initial=0))
         at = np.searchsorted(state.users, both)
         going[context.age] = np.isfinite(state.surged[at, 0]).tolist()
         peak[context.age] = -np.log(scores.p[Head.SURGE][at]) / BIN_WIDTH
-    over = min(age for age, (first, _) in going.items() if age > 20 and not first)
-    largest = max(peak[age][0] for age in range(14, over))
+    over = min(age for age, (first, _) in going.items() if age > 36 and not first)
+    largest = max(peak[age][0] for age in range(30, over))
     # THEN it counts as what it was at most, once, in the week in which it is over
     assert deepest[over] == int(largest)
-    assert all(deepest[age] < largest - 1 for age in range(14, 36) if age != over)
+    assert all(deepest[age] < largest - 1 for age in range(28, 50) if age != over)
     # AND the other goes on, and is not counted
-    assert all(going[age][1] for age in range(20, 36))
+    assert all(going[age][1] for age in range(36, 50))
+
+
+def test_what_goes_on_while_the_shop_is_closed_goes_on():
+    # GIVEN windows of one day of a shop that is closed at weekends
+    events = shop(users=40, weeks=12, rate=20)
+    weekday = (events.time_ms // DAY_MS - FIRST_DAY) % 7
+    steps = list(walk(events.take(weekday < 5), WindowSpec(1, "UTC")))
+    # THEN on Monday it is still known what was unusual on Friday
+    closed = [place for place, (context, _, _) in enumerate(steps) if context.gap and place > 60]
+    assert len(closed) >= 4
+    for place in closed:
+        (_, (before,), _), (_, (after,), _) = steps[place - 1], steps[place]
+        assert np.isfinite(before.engaged[:, 0]).any()
+        assert np.isfinite(before.surged[:, 0]).any()
+        assert np.array_equal(after.engaged, before.engaged, equal_nan=True)
+        assert np.array_equal(after.surged, before.surged, equal_nan=True)
 
 
 def test_who_has_a_last_p_value_keeps_it_in_the_checkpoint():

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from swerve.domain.profile import ShardState
-from swerve.domain.window import WindowSpec
+from swerve.domain.window import DAY_MS, WindowSpec
 
-from tests.domain.shop import shop
+from tests.domain.shop import FIRST_DAY, shop
 from tests.domain.test_detector import walk
 
 
@@ -53,3 +53,20 @@ def test_baskets_follow_a_new_key():
         assert one.size == other.size
         assert not np.array_equal(one, other)
         assert np.array_equal(back, other)
+
+
+@pytest.mark.parametrize("closed", [0, 2])
+def test_rare_visitors_do_not_make_a_shop_seem_to_fall(closed):
+    # GIVEN a steady shop, of which a user is seen once in two weeks, closed on some days of a week
+    events = shop(users=600, weeks=30, rate=0.5 * 7 / (7 - closed))
+    weekday = (events.time_ms // DAY_MS - FIRST_DAY) % 7
+    factors = np.array(
+        [
+            context.factor[0, 0]
+            for context, _, _ in walk(events.take(weekday < 7 - closed), WindowSpec(1, "UTC"))
+        ]
+    )
+    # THEN its calendar stays where it was
+    early, late = (factors[7 * a : 7 * b].mean() for a, b in ((4, 8), (26, 30)))
+    assert late == pytest.approx(early, rel=0.15)
+    assert factors[28:].mean() == pytest.approx((7 - closed) / 7, rel=0.2)

@@ -115,7 +115,9 @@ class Series:
         moved = is_new | (aged & (np.abs(log_ratio) >= _LEAST_CHANGE))
         # Tails are dear; most subjects are small or hardly moved.
         told = np.flatnonzero(large & moved & settled)
-        p = series.at(told)._change_p(users[told], usual[told], log_ratio[told])
+        p = np.empty(0)
+        if told.size:
+            p = series.at(told)._change_p(users[told], usual[told], log_ratio[told])
         if is_new[told].any():
             p = np.where(is_new[told], series._launch_p(users[told]), p)
         told, p = told[p <= _TELL_P], p[p <= _TELL_P]

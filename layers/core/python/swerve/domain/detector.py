@@ -11,11 +11,11 @@ from swerve.domain.calibration import Histograms
 from swerve.domain.candidate import Head
 from swerve.domain.evidence_engagement import engagement_evidence
 from swerve.domain.evidence_interest import interest_evidence
-from swerve.domain.explain import explain
+from swerve.domain.explain import Subjects, explain
 from swerve.domain.forecast import watched
 from swerve.domain.matching import SUSPECT_P
 from swerve.domain.population import RING_WEEKS
-from swerve.domain.running import BY_CALM, ENDING
+from swerve.domain.running import ENDING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -122,12 +122,17 @@ class Detector:
             log_p[head] = np.where(judged_by[head] & np.isfinite(log_p[head]), log_p[head], 0.0)
         # The shop's own calibration starts to learn before the first alarm may sound.
         old_enough = context.age >= _LEARN_WEEKS * per_week
-        learnt = {h: judged_by[h] & calm & old_enough for h, calm in _calm(state).items()}
+        learnt = {head: some & old_enough for head, some in judged_by.items()}
+        learnt[Head.INTEREST] &= state.wary == 0
         above = used & (evidence["events_high"] > 0)
         surged, calmed = _surged(state, log_p[Head.SURGE], bucket[Head.SURGE], used, above)
-        ended: Mapping[Head, Ended] = {Head.ENGAGEMENT: _silences(state), Head.SURGE: calmed}
-        if not old_enough or context.gap:
-            ended = NOBODY
+        over = {Head.ENGAGEMENT: _silences(state), Head.SURGE: calmed}
+        ended = {
+            head: over[head]
+            if context.age >= compared.from_week * per_week and not context.gap
+            else NOBODY[head]
+            for head, compared in ENDING.items()
+        }
         histograms = Histograms.of(log_p, bucket, learnt, ended)
         scores = ShardScores(
             window=context.window,
@@ -139,8 +144,9 @@ class Detector:
             evidence=evidence,
             single=single,
         )
-        state = replace(state, engaged=_engaged(log_p, bucket, used), surged=surged)
-        return _noted(state, log_p, per_week), scores
+        if not context.gap:  # what goes on while the shop is closed goes on
+            state = replace(state, engaged=_engaged(log_p, bucket, used), surged=surged)
+        return _noted(state, log_p[Head.INTEREST], _WARY_WEEKS * per_week), scores
 
     def candidates(
         self,
@@ -157,13 +163,16 @@ class Detector:
         state : ShardState
             As `score` returned it.
         """
+        final = {h: recalibration.apply(h, scores.bucket[h], scores.p[h]) for h in p_max}
+        passed = {h: np.flatnonzero(scores.ready & (p <= p_max[h])) for h, p in final.items()}
+        rows = np.unique(np.concatenate([*passed.values(), np.empty(0, np.intp)]))
+        if not rows.size:
+            return []
+        subjects = Subjects.of(state, context, rows)
         found: list[Candidate] = []
-        for head, limit in p_max.items():
-            p = recalibration.apply(head, scores.bucket[head], scores.p[head])
-            rows = np.flatnonzero(scores.ready & (p <= limit))
-            if rows.size:
-                tables = self.calibration.heads[head]
-                found += explain(head, tables, state, scores, context, rows, p[rows])
+        for head, some in passed.items():
+            tables = self.calibration.heads[head]
+            found += explain(head, tables, subjects, scores, some, final[head][some])
         return found
 
 
@@ -178,12 +187,6 @@ def evidence_of(
     """Every statistic after a window, float64[U] each, NaN where not `judged` by its head."""
     interest = interest_evidence(state, context, judged[Head.INTEREST])
     return interest | engagement_evidence(state, context, judged[Head.ENGAGEMENT])
-
-
-def _calm(state: ShardState) -> dict[Head, NDArray[np.bool_]]:
-    everybody = np.ones(state.users.size, np.bool_)
-    calm = {head: state.wary[:, place] == 0 for place, head in enumerate(BY_CALM)}
-    return dict.fromkeys(Head, everybody) | calm
 
 
 def _engaged(
@@ -217,10 +220,7 @@ def _surged(
     return going.astype(np.float16), (ended, where)
 
 
-def _noted(state: ShardState, log_p: Mapping[Head, Floats], per_week: int) -> ShardState:
-    """Remember whom the running calibration should not learn from."""
-    wary = np.maximum(state.wary - 1, 0)
-    for place, head in enumerate(BY_CALM):
-        suspect = log_p[head] < np.log(SUSPECT_P)
-        wary[suspect, place] = _WARY_WEEKS * per_week
+def _noted(state: ShardState, log_p: Floats, windows: int) -> ShardState:
+    """Remember whose interest the running calibration should not learn from."""
+    wary = np.where(log_p < np.log(SUSPECT_P), windows, np.maximum(state.wary - 1, 0))
     return replace(state, wary=wary.astype(np.int16))

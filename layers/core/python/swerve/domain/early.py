@@ -215,8 +215,7 @@ def _earlier_scores(state: ShardState, context: Context, reference: Reference) -
     usual = np.maximum(mix.usual[np.searchsorted(mix.keys, table.keys)], _LEAST_SHARE)
     fresh: NDArray[np.bool_] = table.code.max(axis=1) == 0
     scores = []
-    for age in reversed(range(len(table.ring))):
-        slot = table.ring[age]
+    for age, slot in reversed(list(enumerate(table.ring))):
         new = fresh[slot.rows] & reference.settled[table.user[slot.rows]]
         fresh[slot.rows] = False
         rows = slot.rows[new]

@@ -60,7 +60,8 @@ def weekly(state: ShardState, context: Context, users: NDArray[np.intp]) -> dict
             axis=2, dtype=np.float64
         )
         factor = context.factor[:-1, place].reshape(-1, per_week).sum(axis=1) / per_week
-        lived = known[:, None] >= np.arange(seen.shape[1]) * 7 + 7 - state.days
+        # That something happened in a user's first window says nothing of how often it does.
+        lived = known[:, None] >= np.arange(seen.shape[1]) * 7 + 7
         level, worth = np.empty_like(seen), np.empty_like(seen)
         total, span = old[:, 2 * place], old[:, 2 * place + 1] / per_week
         prior = context.mean[place] * per_week * _PRIOR_WEEKS
@@ -71,7 +72,7 @@ def weekly(state: ShardState, context: Context, users: NDArray[np.intp]) -> dict
             # where the calendar has grown for good, s is more than weeks can be.
             faded = np.maximum(1.0 - span * (1.0 - decay), 0.0)
             worth[:, age] = _PRIOR_WEEKS + span * (1.0 + decay) / (1.0 + faded)
-            total = total * decay + seen[:, age]
+            total = total * decay + seen[:, age] * lived[:, age]
             span = span * decay + factor[age] * lived[:, age]
         out[name] = Trailing(seen, factor, level, worth)
     return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,29 +39,56 @@ _HISTORY_WINDOWS = 26
 _MOST = 0.9
 
 
+@dataclass(frozen=True, slots=True)
+class Subjects:
+    """What is told of users whatever head alarms; n of them.
+
+    Attributes
+    ----------
+    rows : intp[n]
+        Rows of the users in the shard, ascending.
+    state : ShardState
+        Theirs.
+    others : list of tuple of Evidence
+        That no head is made of.
+    """
+
+    rows: NDArray[np.intp]
+    state: ShardState
+    moved: Moves
+    trailing: Mapping[str, Trailing]
+    others: list[tuple[Evidence, ...]]
+
+    @classmethod
+    def of(cls, state: ShardState, context: Context, rows: NDArray[np.intp]) -> Subjects:
+        """Look at some users of a shard."""
+        some = state.only(rows)
+        others = [
+            (*surprise, trend)
+            for surprise, trend in zip(_surprises(some), _trends(some), strict=True)
+        ]
+        trailing = weekly(state, context, rows)
+        return cls(rows, some, Moves.of(some, context), trailing, others)
+
+
 def explain(
     head: Head,
     tables: HeadTables,
-    state: ShardState,
+    subjects: Subjects,
     scores: ShardScores,
-    context: Context,
     rows: NDArray[np.intp],
     p: Floats,
 ) -> list[Candidate]:
-    """Make a candidate of each user in `rows` with its final p-value `p`.
+    """Make a candidate of each user in `rows`, of `subjects` all, with its final p-value `p`.
 
     Nobody can act on a change of interest of which no category can be named: it is left out.
     """
-    some = state.only(rows)
-    moved = Moves.of(some, context)
-    trailing = weekly(state, context, rows)
-    others = [
-        (*surprise, trend) for surprise, trend in zip(_surprises(some), _trends(some), strict=True)
-    ]
+    some, moved, trailing = subjects.state, subjects.moved, subjects.trailing
+    places = np.searchsorted(subjects.rows, rows).tolist()
     buckets = scores.bucket[head][rows].tolist()
     lines = {bucket: _lines(tables, bucket) for bucket in set(buckets)}
     made = []
-    for place, (row, bucket) in enumerate(zip(rows, buckets, strict=True)):
+    for row, place, bucket, p_value in zip(rows, places, buckets, p.tolist(), strict=True):
         single = {
             name: float(np.exp(scores.single[head][row, k]))
             for k, name in enumerate(tables.statistics)
@@ -78,13 +106,13 @@ def explain(
             kind, age, facts = _engagement(some, trailing, place, single)
             # A user who does nothing any more has no new mix: the weeks before stand for it.
             falling, rising = moved.since(place, moved.windows).shares()
-            facts["now_days"] = float(moved.windows * state.days)
+            facts["now_days"] = float(moved.windows * some.days)
         if kind not in _LOSSES:
-            known = (scores.window - int(some.first[place])) // state.days + 1
+            known = (scores.window - int(some.first[place])) // some.days + 1
             facts |= absence(some.events[place], known, trailing["days"], place, moved.per_week)
-        change = scores.window - (age - 1) * 7 - (7 - state.days) * (age > 0)
+        change = scores.window - (age - 1) * 7 - (7 - some.days) * (age > 0)
         # What was before is weighed over all that is known of the user.
-        facts["baseline_days"] = float(max(change - int(some.first[place]), state.days))
+        facts["baseline_days"] = float(max(change - int(some.first[place]), some.days))
         made.append(
             Candidate(
                 level=Level.USER,
@@ -94,8 +122,8 @@ def explain(
                 window=scores.window,
                 change_window=change,
                 bucket=bucket,
-                p_value=float(p[place]),
-                evidence=_votes(lines[bucket], evidence, single) + others[place],
+                p_value=p_value,
+                evidence=_votes(lines[bucket], evidence, single) + subjects.others[place],
                 falling=falling,
                 rising=rising,
                 facts=facts,

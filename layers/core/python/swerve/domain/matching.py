@@ -67,6 +67,10 @@ class Excursions:
     ----------
     rates : tuple of float
         So many a user-week are as deep or deeper: what is compared, the most frequent first.
+    from_week : int
+        Of the shop, from which they are counted.
+    unlearnt : float
+        Part of a -log p that holds where nothing is known of the shop.
     weeks, bucket_weeks : float
         User-weeks that weigh as much as the prior: of the shop, whose prior are the tables, and of
         a bucket, whose prior is the shop.
@@ -77,6 +81,8 @@ class Excursions:
     """
 
     rates: tuple[float, ...]
+    from_week: int
+    unlearnt: float
     weeks: float
     bucket_weeks: float
     steepest: float
@@ -175,6 +181,8 @@ def ended_table(
     """
     total = float(counts.sum()) / per_week
     seen = total * np.array(compared.rates) >= _ENDED_LEAST
+    if np.count_nonzero(seen) < 2:
+        return prior
     at, to = ended_of(counts, compared, per_week)[seen], wanted[seen]
     apart = np.append(True, np.diff(at) > 1e-3)[: at.size]
     at, to = at[apart], to[apart]

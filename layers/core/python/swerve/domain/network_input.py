@@ -196,14 +196,13 @@ def _fresh(
     Users and events are of the pairs of the newest window.
     """
     seen = table.code[:, 0] > 0
-    for slot in table.ring[1:]:
-        seen[slot.rows] = True
-    fresh = events * ~seen.take(table.ring[0].rows)
+    seen[table.ring.before] = True
+    fresh = events * ~seen.take(table.ring.newest.rows)
     return np.asarray(np.bincount(user, fresh, users), np.float64)
 
 
 def _repeated(items: PairTable, user: NDArray[np.int32], users: int) -> NDArray[np.float64]:
-    count = items.ring[0].count[:, 0].astype(np.int32)
+    count = items.ring.newest.count[:, 0].astype(np.int32)
     every = np.bincount(user, count, users)
     return (every - _fresh(items, user, count, users)) / np.maximum(every, 1.0)
 

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from swerve.domain.binary import of_planes
 from swerve.domain.event import Events
-from swerve.domain.planes import planes_of, squeezed, stretched
+from swerve.domain.planes import of_planes, planes_of, squeezed, stretched
 from swerve.domain.pseudonym import UserTable
 from swerve.domain.ranks import NAMED, Ranks
 

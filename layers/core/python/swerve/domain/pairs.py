@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from swerve.domain import binary
+from swerve.domain.ring import Ring, Slot
 from swerve.domain.runs import Runs
 from swerve.domain.totals import WEEKLY_DECAY
 
@@ -32,27 +33,6 @@ _MIX_A, _MIX_B = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
-    """Sparse column of one window.
-
-    Attributes
-    ----------
-    runs : Runs
-        How many of the pairs each user has.
-    rows : intp[k]
-        Rows of the pair table, ascending.
-    count : uint8[k, K]
-    season : float32[C]
-        Season factor of every key in that window.
-    """
-
-    runs: Runs
-    rows: NDArray[np.intp]
-    count: NDArray[np.uint8]
-    season: NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
 class PairTable:
     """Counts of (user, key) pairs, sorted by user, then key.
 
@@ -66,23 +46,23 @@ class PairTable:
         Row of `keys`.
     code : uint8[P, K]
         Log codes of the decayed season-adjusted counts before the ring, K kinds of count.
-    ring : tuple of Slot
-        Newest first.
+    ring : Ring
+        The last windows, newest first.
     """
 
     keys: NDArray[np.uint64]
     runs: Runs
     key: NDArray[np.int32]
     code: NDArray[np.uint8]
-    ring: tuple[Slot, ...]
+    ring: Ring
 
     @classmethod
     def empty(cls, width: int, kinds: int, users: int = 0) -> PairTable:
         """No pair; a ring of `width` windows; `kinds` of count."""
         counts = np.empty((0, kinds), np.uint8)
         runs = Runs(np.zeros(users, np.intp))
-        slot = Slot(runs, np.empty(0, np.intp), counts, np.empty(0, np.float32))
-        return cls(np.empty(0, np.uint64), runs, np.empty(0, np.int32), counts, (slot,) * width)
+        ring = Ring.empty(width, kinds, users)
+        return cls(np.empty(0, np.uint64), runs, np.empty(0, np.int32), counts, ring)
 
     @property
     def user(self) -> NDArray[np.int32]:
@@ -124,13 +104,11 @@ class PairTable:
         factor = np.ones(table.keys.size, np.float32)
         at = binary.rows_of(season[0], table.keys)
         factor[at >= 0] = season[1][at[at >= 0]]
-        runs = Runs.of(user, names.size)
-        newest = Slot(runs, rows, np.minimum(count, _TOP).astype(np.uint8), factor)
-        return replace(table, ring=(newest, *table.ring[1:]))
+        newest = Slot(rows, np.minimum(count, _TOP).astype(np.uint8), factor)
+        return replace(table, ring=table.ring.led_by(newest, Runs.of(user, names.size)))
 
     def _aged(self, window: int, days: int, names: NDArray[np.uint64]) -> PairTable:
-        oldest = self.ring[-1]
-        code = self.code
+        oldest, code = self.ring.oldest, self.code
         if (window - days) // _DECAY_DAYS != window // _DECAY_DAYS:
             code = code - (code > 0)
         else:
@@ -139,13 +117,11 @@ class PairTable:
         key, before = self.key.take(rows), code.take(rows, axis=0)
         adjusted = oldest.count / oldest.season.take(key)[:, None]
         total = _VALUES.take(before) + adjusted
-        name = oldest.runs.spread(names)
+        name = Runs(self.ring.sizes[-1]).spread(names)
         dither = _dither(name, self.keys.take(key), window)
         exact = np.log(np.maximum(total, FLOOR) / FLOOR) / STEP + 1.0
         code[rows] = np.where(adjusted > 0, np.clip(exact + dither[:, None], 1, _TOP), before)
-        none = Runs(np.zeros_like(self.runs.sizes))
-        empty = Slot(none, rows[:0], oldest.count[:0], oldest.season)
-        return replace(self, code=code, ring=(empty, *self.ring[:-1]))
+        return replace(self, code=code, ring=self.ring.without_oldest())
 
     def _widened(
         self, user: NDArray[np.int32], key: NDArray[np.int32]
@@ -180,7 +156,7 @@ class PairTable:
             runs=Runs(sizes + np.bincount(user[fresh], minlength=sizes.size)),
             key=merged(self.key, key[fresh]),
             code=merged(self.code, 0),
-            ring=tuple(replace(s, rows=s.rows + moved.take(s.rows)) for s in self.ring),
+            ring=self.ring.at(self.ring.rows + moved.take(self.ring.rows)),
         )
         return wide, rows
 
@@ -194,7 +170,7 @@ class PairTable:
         if known is self.keys:
             return self, key
         moved = np.searchsorted(known, self.keys).astype(np.int32)
-        ring = tuple(replace(s, season=placed(s.season, moved, known.size, 1.0)) for s in self.ring)
+        ring = self.ring.with_keys(moved, known.size)
         return replace(self, keys=known, key=moved[self.key], ring=ring), key
 
     def _joint(
@@ -209,29 +185,23 @@ class PairTable:
     def _pruned(self) -> PairTable:
         """Drop pairs that are forgotten."""
         kept = self.code[:, 0] > 0
-        for slot in self.ring:
-            kept[slot.rows] = True
+        kept[self.ring.rows] = True
         if kept.all():
             return self
         rows = np.flatnonzero(kept)
         target = np.cumsum(kept) - 1
-        ring = tuple(replace(s, rows=target.take(s.rows)) for s in self.ring)
         return replace(
             self,
             runs=self.runs.among(rows),
             key=self.key.take(rows),
             code=self.code.take(rows, axis=0),
-            ring=ring,
+            ring=self.ring.at(target.take(self.ring.rows)),
         )
 
     def with_users(self, at: NDArray[np.integer], size: int) -> PairTable:
         """Move user rows to `at` of `size`; `at` ascends, so the order of pairs stays."""
-        runs, *of_slots = (
-            Runs(placed(runs.sizes, at, size, 0))
-            for runs in (self.runs, *(s.runs for s in self.ring))
-        )
-        ring = (replace(s, runs=own) for s, own in zip(self.ring, of_slots, strict=True))
-        return replace(self, runs=runs, ring=tuple(ring))
+        runs = Runs(placed(self.runs.sizes, at, size, 0))
+        return replace(self, runs=runs, ring=self.ring.with_users(at, size))
 
     def permuted(self, place: NDArray[np.integer]) -> PairTable:
         """Move user rows in any way, and sort the pairs again."""
@@ -239,32 +209,19 @@ class PairTable:
         back = np.argsort(place)
         moved = np.empty_like(order)
         moved[order] = np.arange(order.size)
-        ring = []
-        for slot in self.ring:
-            rows = moved[slot.rows]
-            by = np.argsort(rows)
-            runs = Runs(slot.runs.sizes[back])
-            ring.append(Slot(runs, rows[by], slot.count[by], slot.season))
         return replace(
             self,
             runs=Runs(self.runs.sizes[back]),
             key=self.key[order],
             code=self.code[order],
-            ring=tuple(ring),
+            ring=self.ring.permuted(moved, back),
         )
 
     def only(self, users: NDArray[np.intp]) -> PairTable:
         """Pairs of some users (ascending rows), who get rows 0, 1, 2 ..."""
         rows, runs = self.runs.rows(users)
-        moved = self.runs.first[users] - runs.first
-        ring = []
-        for slot in self.ring:
-            mine, some = slot.runs.rows(users)
-            there = slot.rows.take(mine) - some.spread(moved)
-            ring.append(Slot(some, there, slot.count.take(mine, axis=0), slot.season))
-        return PairTable(
-            self.keys, runs, self.key.take(rows), self.code.take(rows, axis=0), tuple(ring)
-        )
+        ring = self.ring.only(users, self.runs.first[users] - runs.first)
+        return PairTable(self.keys, runs, self.key.take(rows), self.code.take(rows, axis=0), ring)
 
     def trimmed(self) -> PairTable:
         """Forget keys of which there is no pair, and seasons of before a key had one.
@@ -294,17 +251,16 @@ class PairTable:
 
     def arrays(self, name: str) -> dict[str, NDArray[Any]]:
         """Columns for the checkpoint: what rises as gaps, kinds of count by how they differ."""
-        key_type = np.uint16 if self.keys.size <= 1 << 16 else np.uint32
         pairs = self.runs.sizes
         columns: dict[str, NDArray[Any]] = {
             "keys": self.keys,
-            "pairs": pairs.astype(np.uint16 if pairs.max(initial=0) < 1 << 16 else np.uint32),
-            "key": _gaps(self.key, pairs).astype(key_type),
+            "pairs": _narrowed(pairs),
+            "key": _narrowed(_gaps(self.key, pairs)),
             "code": _apart(self.code),
-            "slots": np.array([s.rows.size for s in self.ring], np.int32),
-            "rows": np.concatenate([_gaps(s.rows, np.array([s.rows.size])) for s in self.ring]),
-            "count": _apart(np.concatenate([s.count for s in self.ring])),
-            "season": np.stack([s.season for s in self.ring]),
+            "slots": self.ring.widths.astype(np.int32),
+            "rows": _narrowed(_gaps(self.ring.rows, self.ring.widths)),
+            "count": _apart(self.ring.count),
+            "season": self.ring.season,
         }
         return {f"{name}.{column}": values for column, values in columns.items()}
 
@@ -312,15 +268,15 @@ class PairTable:
     def from_arrays(cls, name: str, stored: Mapping[str, NDArray[Any]]) -> PairTable:
         """Inverse of `arrays`."""
         a = {c.partition(".")[2]: v for c, v in stored.items() if c.startswith(f"{name}.")}
-        rows, count = _from_gaps(a["rows"], a["slots"]), _together(a["count"])
-        ends = np.cumsum(a["slots"])
-        runs = Runs(a["pairs"].astype(np.intp))
-        ring = []
-        for size, end, season in zip(a["slots"], ends, a["season"], strict=True):
-            there = rows[end - size : end]
-            ring.append(Slot(runs.among(there), there, count[end - size : end], season))
+        rows, runs = _from_gaps(a["rows"], a["slots"]), Runs(a["pairs"].astype(np.intp))
         key = _from_gaps(a["key"], a["pairs"]).astype(np.int32)
-        return cls(a["keys"], runs, key, _together(a["code"]), tuple(ring))
+        # All slots in one search: where each user ends in the first, in the second, and so on.
+        apart = np.arange(a["slots"].size) * key.size
+        ends = (apart[:, None] + np.cumsum(runs.sizes)).reshape(-1)
+        bounds = np.searchsorted(rows + np.repeat(apart, a["slots"]), ends)
+        sizes = np.diff(bounds, prepend=0).reshape(apart.size, runs.sizes.size)
+        ring = Ring(sizes, rows, _together(a["count"]), a["season"])
+        return cls(a["keys"], runs, key, _together(a["code"]), ring)
 
 
 def placed(values: NDArray[Any], at: NDArray[np.integer], size: int, fill: float) -> NDArray[Any]:
@@ -332,20 +288,29 @@ def placed(values: NDArray[Any], at: NDArray[np.integer], size: int, fill: float
     return wide
 
 
+def _narrowed(values: NDArray[np.integer]) -> NDArray[np.integer]:
+    """In two bytes each where they suffice: fewer planes to pack."""
+    return values.astype(np.uint16 if values.max(initial=0) < 1 << 16 else np.uint32)
+
+
 def _gaps(rising: NDArray[np.integer], sizes: NDArray[np.integer]) -> NDArray[np.int32]:
     """How many numbers lie between neighbours, in lists of these sizes that each rise from 0."""
-    gaps = np.diff(rising, prepend=np.int32(-1)) - 1
+    gaps = rising.astype(np.int32)
+    gaps[1:] -= gaps[:-1] + np.int32(1)
     first = (np.cumsum(sizes) - sizes)[sizes > 0]
     gaps[first] = rising[first]
-    return gaps.astype(np.int32)
+    return gaps
 
 
 def _from_gaps(gaps: NDArray[np.integer], sizes: NDArray[np.integer]) -> NDArray[np.int64]:
     """Inverse of `_gaps`."""
-    total = np.cumsum(gaps.astype(np.int64) + 1)
+    total = gaps.astype(np.int64)
+    total += 1
+    np.cumsum(total, out=total)
     ends = np.cumsum(sizes, dtype=np.int64)
-    before = np.append(0, total)[ends - sizes]
-    return np.asarray(total - np.repeat(before, sizes) - 1)
+    before = np.append(0, total)[ends - sizes] + 1
+    total -= np.repeat(before, sizes)
+    return total
 
 
 def _apart(kinds: NDArray[np.uint8]) -> NDArray[np.uint8]:

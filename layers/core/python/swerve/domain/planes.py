@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from swerve.domain.binary import by_plane
+import numpy as np
+
 from swerve.domain.codec import zstd
 
 if TYPE_CHECKING:
@@ -22,8 +23,24 @@ _OPTIONS: dict[int, int] = {
 }
 
 
+def by_plane(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return the lowest byte of every value, then the next one of every value, uint8[width, n]."""
+    plain = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
+    return plain.reshape(-1, values.dtype.itemsize).T
+
+
+def of_planes(data: bytes, dtype: str, count: int, at: int) -> NDArray[Any]:
+    """Inverse of `by_plane`: so many values, from a byte on."""
+    width = np.dtype(dtype).itemsize
+    planes = np.frombuffer(data, np.uint8, count * width, at).reshape(width, count)
+    woven = np.empty((count, width), np.uint8)
+    for place, plane in enumerate(planes):  # three times as fast as a transposed copy
+        woven[:, place] = plane
+    return woven.reshape(-1).view(dtype)
+
+
 def planes_of(values: NDArray[Any]) -> list[bytes]:
-    """Planes of `binary.by_plane`; none of an empty column."""
+    """Planes of `by_plane`; none of an empty column."""
     return [plane.tobytes() for plane in by_plane(values)] if values.size else []
 
 
@@ -41,13 +58,14 @@ def squeezed(planes: list[bytes]) -> bytes:
     return b"".join([*blocks, frame.flush()])
 
 
-def stretched(data: bytes, size: int) -> bytes:
-    """Inverse of `squeezed`; raise ValueError unless they are `size` whole bytes."""
+def stretched(data: bytes, size: int | None = None) -> bytes:
+    """Inverse of `squeezed`; raise ValueError unless they are whole, and `size` bytes if told."""
     frame = zstd.ZstdDecompressor()
     try:
-        found = frame.decompress(data, size + 1)  # whatever a damaged frame holds
+        # Whatever a damaged frame holds.
+        found = frame.decompress(data, -1 if size is None else size + 1)
     except (zstd.ZstdError, EOFError) as wrong:
         raise ValueError(str(wrong)) from wrong
-    if len(found) != size or not frame.eof or frame.unused_data:
+    if size not in (None, len(found)) or not frame.eof or frame.unused_data:
         raise ValueError("its columns do not fill its body")
     return found

@@ -253,7 +253,8 @@ class Population:
         seen, expected = totals.cohort[[0, 2]] / FIXED, totals.cohort[[1, 3]] / FIXED
         usual = self.factor_sum / self.factor_span if self.factor_span else np.ones(2)
         ratio = (seen + _SETTLED_EVENTS) / (expected + _SETTLED_EVENTS)
-        factor = np.clip(ratio * usual, 1e-3, 50.0)
+        # While nobody is settled, closed days must not make the others seem low.
+        factor = np.where(expected > 0, np.clip(ratio * usual, 1e-3, 50.0), 1.0)
         empty = totals.events == 0
         return (np.zeros(2) if empty else factor), bool(empty or factor[0] < _GAP_FACTOR * usual[0])
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from swerve.domain import binary
 from swerve.domain.counts import BUCKETS
-from swerve.domain.pairs import PairTable, Slot, placed
+from swerve.domain.pairs import PairTable, placed
 from swerve.domain.population import RING_WEEKS
 from swerve.domain.totals import WEEKLY_DECAY, Cohort, basket_of, bounded_items
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from swerve.domain.counts import WindowCounts
     from swerve.domain.population import Context
+    from swerve.domain.ring import Ring
     from swerve.domain.window import WindowSpec
 
 RESIDUALS = 16
@@ -58,8 +59,8 @@ class ShardState:
         Events and active days by window, newest first.
     old : float32[U, 4]
         Before the ring, decayed: events, their factors, active days, their factors.
-    wary : int16[U, 2]
-        Windows for which a head's p-values of the user stay out of the running calibration.
+    wary : int16[U]
+        Windows for which p-values of interest of the user stay out of the running calibration.
     engaged : float16[U, 2]
         Log p of engagement in this window, and its bucket; NaN where it was not judged.
     surged : float16[U, 2]
@@ -99,7 +100,7 @@ class ShardState:
         return float(WEEKLY_DECAY ** (self.days / 7))
 
     @property
-    def ring(self) -> tuple[Slot, ...]:
+    def ring(self) -> Ring:
         """Recent windows of the category pairs."""
         return self.categories.ring
 
@@ -115,7 +116,7 @@ class ShardState:
             events=np.empty((0, width), np.uint16),
             active=np.empty((0, width), np.uint8),
             old=np.empty((0, 4), np.float32),
-            wary=np.empty((0, 2), np.int16),
+            wary=np.empty(0, np.int16),
             engaged=np.empty((0, 2), np.float16),
             surged=np.empty((0, 2), np.float16),
             hidden=np.empty((0, 0), np.float16),
@@ -165,7 +166,8 @@ class ShardState:
         leaving = np.empty((self.first.size, 4))
         leaving[:, 0], leaving[:, 2] = self.events[:, -1], self.active[:, -1]
         leaving[:, 1::2] = context.factor[-1]
-        lived = self.first + self.days * self.events.shape[1] <= context.window
+        # That something happened in a user's first window says nothing of how often it does.
+        lived = self.first + self.days * self.events.shape[1] < context.window
         old = (self.old * self.decay + leaving * lived[:, None]).astype(np.float32)
         return replace(self, old=old, events=_rolled(self.events), active=_rolled(self.active))
 
@@ -268,9 +270,9 @@ class ShardState:
 
 
 def _baskets(users: NDArray[np.uint64], items: PairTable) -> tuple[NDArray[np.uint64], ...]:
-    return tuple(
-        basket_of(slot.runs.spread(users), items.keys[items.key[slot.rows]]) for slot in items.ring
-    )
+    bucket = items.keys.take(items.key.take(items.ring.rows))
+    baskets = basket_of(items.ring.spread(users), bucket)
+    return tuple(np.split(baskets, np.cumsum(items.ring.widths)[:-1]))
 
 
 def _rolled(ring: NDArray[Any]) -> NDArray[Any]:

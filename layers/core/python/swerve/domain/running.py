@@ -34,19 +34,35 @@ if TYPE_CHECKING:
 
 BUCKETS = 16
 HEADS = tuple(Head)
-BY_CALM = (Head.INTEREST, Head.ENGAGEMENT)  # heads of which calm users are compared
 # User-weeks that weigh as much as the prior of the slope of a line: of the shop, whose prior are
 # the tables, and of a bucket, whose prior is the shop.
 _SLOPE_WEEKS, _BUCKET_SLOPE_WEEKS = 400.0, 8000.0
 # Parts of a steeper slope that are not believed: tails bend less than the bulk, and of two noisy
-# slopes the larger one is too large. Set on simulated shops of unchanged users. Ratios of
-# engagement are called no rarer than exp(-x), so their tails are too long rather than too short.
-_CAUTION = {Head.INTEREST: 0.4, Head.ENGAGEMENT: 0.2}
-# Of silences; and of weeks above the usual, of which there are fewer, and which a shop of clockwork
-# orders hardly knows.
+# slopes the larger one is too large. Set on simulated shops of unchanged users.
+_CAUTION = 0.4
+# Silences; and weeks above the usual, of which there are fewer, and which a shop of clockwork
+# orders hardly knows. Those that end in a shop's first half year are the short ones, as none of the
+# long ones can have ended; until then ratios are read as where the model of counts holds, which
+# makes them less rare than households do.
 ENDING = {
-    Head.ENGAGEMENT: Excursions((0.3, 0.06, 0.015, 0.004, 0.0015), 1000.0, 16_000.0, 4.0, 0.2),
-    Head.SURGE: Excursions((0.03, 0.01, 0.003, 0.001, 0.0004), 1000.0, 8000.0, 10.0, 0.1),
+    Head.ENGAGEMENT: Excursions(
+        rates=(0.3, 0.06, 0.015, 0.004, 0.0015),
+        from_week=9,
+        unlearnt=1.0,
+        weeks=1000.0,
+        bucket_weeks=16_000.0,
+        steepest=4.0,
+        caution=0.2,
+    ),
+    Head.SURGE: Excursions(
+        rates=(0.03, 0.01, 0.003, 0.001, 0.0004),
+        from_week=26,
+        unlearnt=0.72,
+        weeks=1000.0,
+        bucket_weeks=8000.0,
+        steepest=10.0,
+        caution=0.1,
+    ),
 }
 # Statistics change as histories grow: forget as fast as the number of users allows.
 _MEMORY_WEEKS, _ENDED_MEMORY_WEEKS, _DECAYS = 15_000.0, 60_000.0, (0.85, 0.995)
@@ -59,7 +75,7 @@ class Histograms:
     Attributes
     ----------
     calm : int64[heads, BUCKETS, BINS]
-        Of who was kept: in a running shop, those calm before; of surges, everybody.
+        Of who was kept: of interest in a running shop, those calm before; else everybody.
     ended : int64[2, BUCKETS, BINS]
         By head of `ENDING`: of who acts now, engagement in the window before; of who does no more
         than usual now, the largest surge since it was so before; all others at 0.
@@ -171,20 +187,15 @@ class RunningCalibration:
     def recalibration(self, bulk: Bulk, now: Histograms | None = None) -> Recalibration:
         """Compare the shop with that of the tables, bucket by bucket; `now` is not taken in.
 
-        Calm users are compared by their bulk (`matching.calm_line`), silences and surges when they
-        have ended (`matching.ended_table`). Of engagement both are. Each errs to the side of
-        caution in its own way, the first where tails are short, the second where many do less; so
-        the bolder one holds.
+        Of interest, calm users are compared by their bulk (`matching.calm_line`); silences and
+        surges when they have ended (`matching.ended_table`).
 
         In a window in which everybody surprises, each is measured by the others (`own_part`), if
         it is known what `now` is: of the whole shop, as in a shard one user may be everybody.
         """
-        tables = np.zeros((len(HEADS), BUCKETS, BINS + 1))
-        for place, head in enumerate(HEADS):
-            if head in BY_CALM:
-                tables[place] = self._by_calm(head, bulk)
-            if head in ENDING:
-                tables[place] = np.maximum(tables[place], self._by_ended(head, bulk))
+        tables = np.stack(
+            [self._by_ended(h, bulk) if h in ENDING else self._by_calm(h, bulk) for h in HEADS]
+        )
         if now is not None:
             for place in range(len(HEADS)):
                 part = own_part(now.calm[place].sum(axis=0), self.calm[place].sum(axis=0))
@@ -194,25 +205,26 @@ class RunningCalibration:
     def _by_calm(self, head: Head, bulk: Bulk) -> Floats:
         # Histograms of windows of a day hold users seven times.
         counts = self.calm[HEADS.index(head)] / bulk.per_week
-        wanted, caution = bulk.calm[head], _CAUTION[head]
-        shop = calm_line(counts.sum(axis=0), wanted, Line(), _SLOPE_WEEKS, caution)
-        lines = [calm_line(c, wanted, shop, _BUCKET_SLOPE_WEEKS, caution) for c in counts]
+        wanted = bulk.calm[head]
+        shop = calm_line(counts.sum(axis=0), wanted, Line(), _SLOPE_WEEKS, _CAUTION)
+        lines = [calm_line(c, wanted, shop, _BUCKET_SLOPE_WEEKS, _CAUTION) for c in counts]
         return np.stack([line.table() for line in lines])
 
     def _by_ended(self, head: Head, bulk: Bulk) -> Floats:
         compared, counts = ENDING[head], self.ended[list(ENDING).index(head)]
         told = (bulk.ended[head], compared, bulk.per_week)
-        shop = ended_table(counts.sum(axis=0), *told, EDGES, compared.weeks)
+        prior = compared.unlearnt * EDGES
+        shop = ended_table(counts.sum(axis=0), *told, prior, compared.weeks)
         return np.stack([ended_table(c, *told, shop, compared.bucket_weeks) for c in counts])
 
     def to_bytes(self) -> bytes:
         """Pack."""
-        return binary.dump("running/3", {}, {"calm": self.calm, "ended": self.ended})
+        return binary.dump("running/4", {}, {"calm": self.calm, "ended": self.ended})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> RunningCalibration:
         """Inverse of `to_bytes`."""
-        return cls(**binary.load("running/3", data)[1])
+        return cls(**binary.load("running/4", data)[1])
 
 
 def _counted(log_p: Floats, bucket: NDArray[np.uint8]) -> NDArray[np.int64]:

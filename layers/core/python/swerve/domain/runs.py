@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     Singles = NDArray[np.float32]
 
+_HALF, _LAST = np.uint64(32), np.uint64((1 << 32) - 1)
+
 
 @dataclass(frozen=True, slots=True)
 class Runs:
@@ -65,15 +67,19 @@ class Runs:
     ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
         """Users and rows of their largest value, then of their second largest, and so on.
 
-        Of equal values the first row. Few are asked for, so rounds are faster than a sort.
+        Values are not negative; of equal ones the first row. Few are asked for, so rounds are
+        faster than a sort.
         """
         owners = np.flatnonzero(self.sizes)
-        starts, runs = self.first[owners], Runs(self.sizes[owners])
-        left = values.copy()
-        for _ in range(count if owners.size else 0):
+        if not owners.size:
+            return
+        starts = self.first[owners]
+        # Bits of floats that are not negative rise as they do: one number tells value and row.
+        left = values.view(np.uint32).astype(np.uint64) << _HALF
+        left += _LAST - np.arange(values.size, dtype=np.uint64)
+        for _ in range(count):
             best = np.maximum.reduceat(left, starts)
-            hits = np.flatnonzero(left == runs.spread(best))
-            rows = hits[np.searchsorted(hits, starts)]
-            some = best > -np.inf
-            yield owners[some], rows[some]
-            left[rows] = -np.inf
+            some = np.flatnonzero(best)
+            rows = (_LAST - (best.take(some) & _LAST)).astype(np.intp)
+            yield owners.take(some), rows
+            left[rows] = 0

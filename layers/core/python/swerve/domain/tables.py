@@ -78,19 +78,19 @@ class TailTable:
 
     def log_p(self, values: Floats, bucket: NDArray[np.integer]) -> Floats:
         """Log p-values, float64[n, K] (or [n] for one statistic given as [n, 1])."""
-        out = np.empty(values.shape)
         order = np.argsort(bucket, kind="stable")
         bounds = np.searchsorted(bucket[order], np.arange(self.quantiles.shape[0] + 1))
-        for b, (start, end) in enumerate(pairwise(bounds)):
-            rows = order[start:end]
-            if not rows.size:
+        # A row a statistic, bucket by bucket: each part of a row is one stretch of memory.
+        log_p = np.ascontiguousarray(values.take(order, axis=0).T)
+        for b, (start, end) in enumerate(pairwise(bounds.tolist())):
+            if start == end:
                 continue
-            some = values[rows]
-            for k in range(values.shape[1]):
-                knots = self.quantiles[b, k]
-                inside = np.interp(some[:, k], knots, _LOG_LEVELS)
-                over = np.maximum(some[:, k] - knots[-1], 0.0) / self.slopes[b, k]
-                out[rows, k] = inside - over
+            for k, knots in enumerate(self.quantiles[b]):
+                some = log_p[k, start:end]
+                over = np.maximum(some - knots[-1], 0.0) / self.slopes[b, k]
+                np.subtract(np.interp(some, knots, _LOG_LEVELS), over, out=some)
+        out = np.empty(values.shape)
+        out[order] = log_p.T
         return np.maximum(out, np.log(SMALLEST))  # NaN stays NaN
 
     def to_facts(self) -> dict[str, Any]:

@@ -47,11 +47,11 @@ class Cohort:
     users : uint64[U]
         Sorted.
     level : float32[U, 2]
-        Decayed sums of winsorised events and active days a window.
+        Decayed sums of winsorised events and active days a window, after the first.
     span : float32[U]
-        Decayed number of windows since the user was first seen.
+        Decayed number of windows after that in which the user was first seen.
     idle : int32[U]
-        Windows since the last event.
+        Windows since the last event; -1 where the first is just coming in.
     baskets : tuple of uint64[B]
         (User, item bucket) of the last windows, newest first, by `basket_of`. A checkpoint does
         not hold them: the pair table of items does.
@@ -83,7 +83,7 @@ class Cohort:
         at = np.searchsorted(joined, self.users)
         level = np.zeros((joined.size, 2), np.float32)
         span = np.zeros(joined.size, np.float32)
-        idle = np.zeros(joined.size, np.int32)
+        idle = np.full(joined.size, -1, np.int32)
         level[at], span[at], idle[at] = self.level, self.span, self.idle
         return Cohort(self.days, joined, level, span, idle, self.baskets)
 
@@ -107,13 +107,16 @@ class Cohort:
         wide = self.widened(counts.users)
         _, bounded, _ = wide.compared(counts)
         decay = WEEKLY_DECAY ** (self.days / 7)
+        # That something happened in a user's first window says nothing of how often it does: with
+        # it, a shop of rare visitors would seem to fall from then on.
+        later = wide.idle >= 0
         idle = wide.idle + 1
         idle[np.searchsorted(wide.users, counts.users)] = 0
         return Cohort(
             self.days,
             wide.users,
-            (wide.level * decay + bounded).astype(np.float32),
-            (wide.span * decay + 1.0).astype(np.float32),
+            (wide.level * decay + bounded * later[:, None]).astype(np.float32),
+            (wide.span * decay + later).astype(np.float32),
             idle,
             (basket_of(counts.users[counts.bucket_user], counts.bucket), *self.baskets)[
                 : _AGAIN_WEEKS[-1] * 7 // self.days + 1
@@ -348,7 +351,9 @@ def basket_of(users: NDArray[np.uint64], bucket: NDArray[np.integer]) -> NDArray
 
     55 bits of a keyed hash tell the users of a shard apart.
     """
-    return (users & ~_BUCKET_BITS) | bucket.astype(np.uint64)
+    basket = users & ~_BUCKET_BITS
+    basket |= bucket.astype(np.uint64)
+    return basket
 
 
 def _renamed(
@@ -367,15 +372,22 @@ def _again(cohort: Cohort) -> NDArray[np.int64]:
     places = [weeks * 7 // cohort.days for weeks in _AGAIN_WEEKS]
     for place in [place for place in places if place < len(cohort.baskets)]:
         now, then = cohort.baskets[0], cohort.baskets[place]
-        who, many = np.unique(now & ~_BUCKET_BITS, return_counts=True)
-        known, before = np.unique(then & ~_BUCKET_BITS, return_counts=True)
+        (who, many), (known, before) = _sizes(now), _sizes(then)
         both, here, there = np.intersect1d(who, known, assume_unique=True, return_indices=True)
-        alike = now[binary.rows_of(then, now) >= 0] & ~_BUCKET_BITS
+        merged = np.sort(np.concatenate([now, then]), kind="stable")  # two runs: no search
+        alike = merged[1:].compress(merged[1:] == merged[:-1]) & ~_BUCKET_BITS
         same = np.bincount(np.searchsorted(both, alike), minlength=both.size)
         few = np.maximum(many[here], _FEW_ITEMS) * np.maximum(before[there], _FEW_ITEMS)
         for i, pairs in enumerate((same, many[here] * before[there])):
             sums[i] += np.rint(FIXED * pairs / few).astype(np.int64).sum()
     return sums
+
+
+def _sizes(basket: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.intp]]:
+    """Each user's highest bits, and how many buckets the user has."""
+    user = basket & ~_BUCKET_BITS
+    first = np.flatnonzero(np.append(user.size > 0, user[1:] != user[:-1])[: user.size])
+    return user.take(first), np.diff(first, append=user.size)
 
 
 def _joined(parts: list[Tally]) -> Tally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,17 +29,12 @@ def mann_kendall(series: Floats) -> tuple[Floats, Floats]:
         z with continuity correction, and the two-sided p. Variance corrected for ties: (T(T-1)
         (2T+5) - sum t(t-1)(2t+5)) / 18 (Kendall 1975).
     """
-    count, length = series.shape
-    score = np.zeros(count)
-    for lag in range(1, length):
-        score += np.sign(series[:, lag:] - series[:, :-lag]).sum(axis=1)
-    ordered = np.sort(series, axis=1)
-    ties = np.zeros(count)
-    run = np.ones(count)
-    for at in range(1, length + 1):
-        same = ordered[:, at] == ordered[:, at - 1] if at < length else np.zeros(count, np.bool_)
-        ties += np.where(same, 0.0, run * (run - 1) * (2 * run + 5))
-        run = np.where(same, run + 1, 1.0)
+    length = series.shape[1]
+    later, earlier = _pairs(length)
+    score = np.sign(series[:, later] - series[:, earlier]).sum(axis=1)
+    # A tie of t gives t (t-1) (2t+5), (t-1) (2t+5) from each of its values.
+    tied = (series[:, :, None] == series[:, None, :]).sum(axis=2)
+    ties = ((tied - 1) * (2 * tied + 5)).sum(axis=1)
     variance = (length * (length - 1) * (2 * length + 5) - ties) / 18
     shifted = score - np.sign(score)
     z = np.where(variance > 0, shifted / np.sqrt(np.maximum(variance, 1e-12)), 0.0)
@@ -47,6 +43,13 @@ def mann_kendall(series: Floats) -> tuple[Floats, Floats]:
 
 def sen_slope(series: Floats) -> Floats:
     """Median slope of all pairs, float64[n]; quadratic in T, so for flagged subjects only."""
-    later, earlier = np.tril_indices(series.shape[1], -1)
+    later, earlier = _pairs(series.shape[1])
     slopes = (series[:, later] - series[:, earlier]) / (later - earlier)
     return np.asarray(np.median(slopes, axis=1))
+
+
+@cache
+def _pairs(length: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Later and earlier place of each pair."""
+    later, earlier = np.tril_indices(length, -1)
+    return later, earlier
