@@ -235,12 +235,10 @@ class PairTable:
             older[slot.rows] = False
         slots[self.key[older | self.code.any(axis=1)]] = len(self.ring)
         known = np.flatnonzero(slots)
-        ring = tuple(
-            replace(slot, season=np.where(place < slots, slot.season, np.float32(1))[known])
-            for place, slot in enumerate(self.ring)
-        )
+        places = np.arange(len(self.ring))[:, None]
+        season = np.where(places < slots, self.ring.season, np.float32(1))[:, known]
         key = np.searchsorted(known, self.key).astype(np.int32)
-        return replace(self, keys=self.keys[known], key=key, ring=ring)
+        return replace(self, keys=self.keys[known], key=key, ring=replace(self.ring, season=season))
 
     def recent(self) -> NDArray[np.int64]:
         """Counts of each pair in the ring, int64[P, K]."""
