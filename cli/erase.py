@@ -12,7 +12,7 @@ from swerve.errors import SwerveError
 from cli.options import StackName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
@@ -139,10 +139,10 @@ def _deps(stack: Stack) -> EraseDeps:
     )
 
 
-def _pseudonyms(stack: Stack, customer: str) -> tuple[NDArray[np.uint64], range]:
-    """Pseudonyms to begin with, and where to look: an id leads to one shard, a pseudonym to all."""
+def _pseudonyms(stack: Stack, customer: str) -> tuple[NDArray[np.uint64], Iterable[int]]:
+    """Pseudonyms to begin with, and where to look: an id leads to few shards, a name to all."""
     import numpy as np
-    from swerve.domain.shard import shard_of
+    from swerve.domain.shard import homes_of, shard_of
 
     from cli import keys
 
@@ -150,9 +150,8 @@ def _pseudonyms(stack: Stack, customer: str) -> tuple[NDArray[np.uint64], range]
     if _PSEUDONYM.fullmatch(customer):
         return np.array([int(customer[2:], 16)], np.uint64), range(count)
     table = keys.keyring(stack).pseudonyms([customer])
-    shard = int(shard_of(table.routing, count)[0])
     known = np.concatenate([table.users, table.previous[table.previous != 0]])
-    return known, range(shard, shard + 1)
+    return known, homes_of(int(shard_of(table.routing, count)[0]), count)
 
 
 def _waiting_uploads(stack: Stack) -> int:

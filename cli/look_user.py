@@ -130,8 +130,10 @@ def _remembered(stack: Stack, number: int, key: int) -> Iterator[str]:
 
     spec, done = stack.settings.windows, stack.windows.state(PROGRESS)
     through = None if done is None else int(done["through"])
-    stored = None if through is None else stack.data.get(shard_key(spec, through, number))
-    if through is None or stored is None:
+    if through is None:
+        return
+    stored = stack.data.get(shard_key(spec, through, number, stack.settings.shard_count))
+    if stored is None:
         return
     try:
         state = Checkpoint.from_bytes(stored).state.describe(key)

@@ -13,6 +13,7 @@ from cli.check import check
 from cli.erase import erase
 from cli.faults import OneClearLine
 from cli.options import Kind, Level, Port, Severity, StackName, WindowLength, checked_zone
+from cli.reshard import reshard
 from cli.training import evaluate, export, train, tune
 
 LOCAL = "Try it here"
@@ -379,6 +380,7 @@ def empty_uploads(
 
 app.command(rich_help_panel=FILES)(check)
 app.command(rich_help_panel=OPERATE)(erase)
+app.command(rich_help_panel=OPERATE)(reshard)
 app.command(rich_help_panel=OFFLINE)(backtest)
 for offline in (train, tune, export, evaluate):
     app.command(rich_help_panel=OFFLINE)(offline)

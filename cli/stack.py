@@ -135,6 +135,19 @@ def deployed(name: str) -> Stack:
     return Stack(name, session.region_name, None, outputs_of(found))
 
 
+def note_outputs(stack: Stack, description: Mapping[str, Any]) -> None:
+    """Have later commands know a local stack by its new outputs; a deployed one tells them itself.
+
+    One that was not started by `swerve up` in this folder has nothing to note.
+    """
+    if stack.endpoint is None or not STATE.exists():
+        return
+    saved = json.loads(STATE.read_text(encoding="utf-8"))
+    if saved["endpoint"] == stack.endpoint:
+        noted = saved | {"outputs": outputs_of(description)}
+        STATE.write_text(json.dumps(noted, indent=2), encoding="utf-8")
+
+
 def outputs_of(description: Mapping[str, Any]) -> dict[str, str]:
     """Outputs of one stack as `describe_stacks` gives them."""
     return {o["OutputKey"]: o["OutputValue"] for o in description.get("Outputs", ())}

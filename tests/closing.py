@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from swerve import close, plan
 from swerve.adapters.detection import network as shipped_network
+from swerve.deployed import check_deployed
 from swerve.domain.alert import StackFacts
 from swerve.domain.behaviour import Behaviour
 from swerve.domain.calibration import Calibration
@@ -133,7 +134,8 @@ def upload(
         size_bytes=len(content),
         uploaded_ms=world.clock.now_ms(),
     )
-    if world.windows.put_manifest(manifest, EXPIRES_S):
+    layout = check_deployed(world.windows, settings)
+    if world.windows.put_manifest(manifest, EXPIRES_S, layout):
         world.windows.raise_dirty(found.tolist())
         world.windows.put_watermark(source, last_ms, world.clock.now_ms())
     return batch_id

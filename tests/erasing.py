@@ -15,7 +15,7 @@ from swerve.close import Checkpoint
 from swerve.domain import binary, profile
 from swerve.domain.packing import unpack
 from swerve.domain.pseudonym import subject_of
-from swerve.domain.shard import shard_of
+from swerve.domain.shard import homes_of, shard_of
 from swerve.erase import EraseDeps, Report, erase
 from swerve.ingest import ingest
 from swerve.ledger import Ledger, ledger
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from swerve.domain.event import Events
     from swerve.domain.pseudonym import Keyring
+    from swerve.settings import Settings
 
 SETTINGS = replace(CLOSING, uploads_bucket="uploads")
 WEEKS = 14
@@ -68,10 +69,15 @@ def bodies(of: Events = EVENTS) -> list[bytes]:
     return [csv_of(of.take(place != missing), (WHO, OTHER)) for missing in (0, 2)]
 
 
+def settings_of(world: World) -> Settings:
+    """Those of a stack whose shards may have been split."""
+    return replace(SETTINGS, shard_count=world.windows.shard_count)
+
+
 def deliver(world: World, key: str, body: bytes, keyring: Keyring = KEYRING) -> str:
     """Upload and ingest; the batch's id."""
     uploaded = world.uploads.add(key, body, world.clock.ms)
-    return ingest(uploaded, deps_of(world, SETTINGS, keyring)).batch_id
+    return ingest(uploaded, deps_of(world, settings_of(world), keyring)).batch_id
 
 
 def tell_all(world: World) -> None:
@@ -103,7 +109,7 @@ def kept() -> World:
 
 def erase_deps(world: World, waiting: int = 0) -> EraseDeps:
     return EraseDeps(
-        SETTINGS,
+        settings_of(world),
         world.windows,
         world.data,
         world.alerts,
@@ -116,9 +122,11 @@ def erase_deps(world: World, waiting: int = 0) -> EraseDeps:
 
 def person_of(world: World, user_id: str = WHO, keyring: Keyring = KEYRING) -> Person:
     table = keyring.pseudonyms([user_id])
-    shard = int(shard_of(table.routing, SETTINGS.shard_count)[0])
+    settings = settings_of(world)
+    shard = int(shard_of(table.routing, settings.shard_count)[0])
     known = np.concatenate([table.users, table.previous[table.previous != 0]])
-    return find(Records(SETTINGS, world.windows, world.data), known, [shard])
+    where = homes_of(shard, settings.shard_count)
+    return find(Records(settings, world.windows, world.data), known, where)
 
 
 def erase_from(world: World, user_id: str = WHO, waiting: int = 0) -> Report:
@@ -128,7 +136,8 @@ def erase_from(world: World, user_id: str = WHO, waiting: int = 0) -> Report:
 def traces(world: World, user: int) -> Iterator[str]:
     """Where anything of a user is left."""
     subject, raw = subject_of(user), user.to_bytes(8, "little")
-    for key, item in world.windows.stored.items():
+    stored = [at for layout in world.windows.layouts.values() for at in layout.items()]
+    for key, item in stored:
         events, table = unpack(item.data)
         if user in events.user or user in table.users or user in table.previous:
             yield f"partial {key}"
@@ -149,7 +158,7 @@ def others_in(world: World, user: int) -> dict[str, dict[str, NDArray[Any]]]:
     for key, body in world.data.files.items():
         if "/shard=" in key:
             state = Checkpoint.from_bytes(body).state
-            others = state.only(np.flatnonzero(state.users != user))
+            others = state.apart(np.flatnonzero(state.users != user))
             found[key] = binary.load(profile.KIND, others.to_bytes())[1]
     return found
 

@@ -9,9 +9,17 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from swerve.errors import TransientFault, UploadGone
-from swerve.ports import AlertRow, ObjectHead, PartialItem, UploadedObject, WindowControl
+from swerve.errors import UploadGone
+from swerve.ports import (
+    LAYOUT,
+    AlertRow,
+    ObjectHead,
+    PartialItem,
+    UploadedObject,
+    WindowControl,
+)
 
+from tests.fake_eraser import FakeEraser
 from tests.faults import Faults, guarded
 
 if TYPE_CHECKING:
@@ -92,6 +100,11 @@ class FakeData:
         return self.files.get(key)
 
     @guarded
+    def remove(self, key: str) -> None:
+        if key in self.files:
+            self.old.append((key, self.files.pop(key)))
+
+    @guarded
     def keys(self, prefix: str) -> Iterator[str]:
         return iter(sorted(key for key in self.files if key.startswith(prefix)))
 
@@ -106,6 +119,44 @@ class FakeWindows:
     states: dict[str, dict[str, str | int]] = field(default_factory=dict)
     leases: dict[str, tuple[str, int]] = field(default_factory=dict)
     vocabulary: dict[int, str] = field(default_factory=dict)
+    expiries: dict[str, int] = field(default_factory=dict)
+    shard_count: int = 2
+    layouts: dict[int, dict[tuple[int, int, str, int], PartialItem]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.layouts.setdefault(self.shard_count, self.stored)
+
+    def under(self, shard_count: int) -> FakeWindows:
+        stored = self.layouts.setdefault(shard_count, {})
+        return replace(self, stored=stored, shard_count=shard_count)
+
+    @guarded
+    def items(self, shard: int) -> Iterator[tuple[PartialItem, int]]:
+        return iter(
+            [
+                (self.stored[key], self.expiries[key[2]])
+                for key in sorted(self.stored)
+                if key[0] == shard
+            ]
+        )
+
+    def put_items(self, partials: Iterable[tuple[PartialItem, int]]) -> None:
+        for partial, expires_s in partials:
+            self._put_partial(partial, expires_s)
+
+    def remove_shard(self, shard: int) -> None:
+        for key in [key for key in sorted(self.stored) if key[0] == shard]:
+            self._remove_partial(key)
+
+    @guarded
+    def _remove_partial(self, key: tuple[int, int, str, int]) -> None:
+        self.stored.pop(key, None)
+
+    @guarded
+    def amend_manifest(self, manifest: Manifest) -> None:
+        known = self.batches.get(manifest.batch_id)
+        if known is not None:  # what was erased has an attribute of its own
+            self.batches[manifest.batch_id] = replace(manifest, erased=known.erased)
 
     def put_partials(self, partials: Iterable[PartialItem], expires_s: int) -> None:
         for partial in partials:
@@ -115,6 +166,7 @@ class FakeWindows:
     def _put_partial(self, partial: PartialItem, expires_s: int) -> None:
         assert len(partial.data) <= 350_000
         assert expires_s > 0
+        assert self.expiries.setdefault(partial.batch_id, expires_s) == expires_s
         key = (partial.shard, partial.window, partial.batch_id, partial.segment)
         self.stored[key] = replace(partial, data=bytes(partial.data))
 
@@ -129,9 +181,11 @@ class FakeWindows:
         )
 
     @guarded
-    def put_manifest(self, manifest: Manifest, expires_s: int) -> bool:
+    def put_manifest(
+        self, manifest: Manifest, expires_s: int, layout: Mapping[str, str | int]
+    ) -> bool:
         assert expires_s > 0
-        if manifest.batch_id in self.batches:
+        if manifest.batch_id in self.batches or self.states.get(LAYOUT) != layout:
             return False
         self.batches[manifest.batch_id] = replace(
             manifest, rejected=dict(manifest.rejected), windows=dict(manifest.windows)
@@ -242,53 +296,6 @@ class FakeAlerts:
 
 
 @dataclass
-class FakeEraser:
-    windows: FakeWindows
-    data: FakeData
-    alerts: FakeAlerts
-
-    @property
-    def faults(self) -> Faults:
-        return self.windows.faults
-
-    @guarded
-    def replace_partial(
-        self, partial: PartialItem, data: bytes, before: Manifest, after: Manifest
-    ) -> None:
-        key = (partial.shard, partial.window, partial.batch_id, partial.segment)
-        if key not in self.windows.stored or self.windows.batches.get(partial.batch_id) != before:
-            raise TransientFault(f"{partial.batch_id} was changed meanwhile")
-        events = partial.events - (sum(before.held.values()) - sum(after.held.values()))
-        self.windows.stored[key] = replace(partial, data=data, events=events)
-        if not data:
-            del self.windows.stored[key]
-        self.windows.batches[partial.batch_id] = after
-
-    @guarded
-    def remove_partial(self, partial: PartialItem) -> None:
-        key = (partial.shard, partial.window, partial.batch_id, partial.segment)
-        self.windows.stored.pop(key, None)
-
-    @guarded
-    def remove_alert(self, row: AlertRow) -> None:
-        self.alerts.rows.pop((row.window, row.subject_kind), None)
-
-    @guarded
-    def put(self, key: str, body: bytes, content_type: str) -> None:
-        self.data.put(key, body, content_type)
-
-    @guarded
-    def remove(self, keys: Sequence[str]) -> None:
-        for key in keys:
-            self.data.old.append((key, self.data.files.pop(key)))
-
-    @guarded
-    def remove_old_versions(self, prefix: str, ending: str = "") -> None:
-        old = self.data.old
-        old[:] = [v for v in old if not (v[0].startswith(prefix) and v[0].endswith(ending))]
-
-
-@dataclass
 class FakeQueue:
     faults: Faults = field(default_factory=Faults)
     bodies: list[str] = field(default_factory=list)
@@ -353,7 +360,7 @@ class World:
         self.data = FakeData(self.faults)
         self.windows = FakeWindows(self.faults)
         self.alerts = FakeAlerts(self.faults)
-        self.eraser = FakeEraser(self.windows, self.data, self.alerts)
+        self.eraser = FakeEraser(self)
         self.score_queue = FakeQueue(self.faults)
         self.notify_queue = FakeQueue(self.faults)
         self.email = FakeTopic(self.faults)

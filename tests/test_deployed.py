@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 from swerve.deployed import check_deployed
-from swerve.errors import LayoutChanged
+from swerve.errors import LayoutChanged, Resharding
+from swerve.ports import LAYOUT
 from swerve.settings import Settings
 
 from tests.fakes import World
@@ -12,14 +13,28 @@ from tests.fakes import World
 FIRST = Settings(shard_count=4, window="7d", time_zone="UTC")
 
 
+def test_while_shards_are_split_even_the_right_settings_wait():
+    # GIVEN
+    windows = World().windows
+    check_deployed(windows, FIRST)
+    # WHEN
+    layout = windows.state(LAYOUT)
+    windows.put_state(LAYOUT, {**layout, "to": 8}, layout)
+    # THEN
+    for shards in (4, 8):
+        with pytest.raises(Resharding, match="from 4 into 8 shards"):
+            check_deployed(windows, replace(FIRST, shard_count=shards))
+
+
 def test_the_first_deployment_is_remembered_and_the_same_again_is_welcome():
     # GIVEN
     windows = World().windows
     # WHEN
-    check_deployed(windows, FIRST)
-    check_deployed(windows, FIRST)
+    noted = check_deployed(windows, FIRST)
+    again = check_deployed(windows, FIRST)
     # THEN
-    assert windows.state("shards") == {"shards": 4, "window": "7d", "time_zone": "UTC"}
+    assert noted == again == {"shards": 4, "window": "7d", "time_zone": "UTC"}
+    assert windows.state(LAYOUT) == noted
 
 
 @pytest.mark.parametrize(

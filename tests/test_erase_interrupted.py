@@ -95,7 +95,7 @@ def test_no_erasing_while_a_close_is_at_work() -> None:
     assert plan.plan(Closer(world, SETTINGS).deps, "closing")["next"] == "go"
     before = copy.deepcopy(world.windows.stored)
     # WHEN / THEN
-    with pytest.raises(SwerveError, match="a close or another erasure is at work"):
+    with pytest.raises(SwerveError, match="a close, a split or another erasure is at work"):
         erase_from(world)
     assert world.windows.stored == before
 

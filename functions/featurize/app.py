@@ -13,7 +13,6 @@ from aws_lambda_powertools.utilities.batch import process_partial_response
 from swerve.adapters import aws, messages
 from swerve.adapters.clock import SystemClock
 from swerve.adapters.files import LocalFiles
-from swerve.deployed import check_deployed
 from swerve.domain.pseudonym import Keyring
 from swerve.ingest import Delivery, IngestDeps, ingest
 from swerve.ports import UploadedObject
@@ -30,7 +29,6 @@ processor = messages.LoggedMessages(logger)
 def build() -> IngestDeps:
     """Everything that ingest needs, made once a container."""
     of = aws.settings()
-    check_deployed(aws.windows(of), of)
     stores = aws.uploads(of), aws.data(of), aws.windows(of), aws.score_queue(of), aws.workflow(of)
     return IngestDeps(of, Keyring.parse(aws.secret(of)), *stores, SystemClock(), LocalFiles())
 

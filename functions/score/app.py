@@ -55,6 +55,6 @@ def handler(event: dict[str, Any], context: Any) -> Any:
     metrics.add_metric("ScoredWithoutModel", MetricUnit.Count, deps.detector.network is None)
     if event["task"] == "plan":
         return plan.plan(deps, event["owner"], event["waits"])
-    where = [event[name] for name in ("run", "shard") if name in event]
-    TASKS[event["task"]](deps, *where)
+    users = TASKS[event["task"]](deps, *(event[n] for n in ("run", "shard") if n in event))
+    metrics.add_metric("ShardUsers", MetricUnit.Count, users or 0)
     return {}

@@ -65,6 +65,9 @@ def test_data_files(cloud):
     assert data.get("runs/r/01") == b"\xff"
     assert data.get("runs/r/03") is None
     assert list(data.keys("runs/r/")) == ["runs/r/01", "runs/r/02", "runs/r/10"]
+    for _ in range(2):
+        data.remove("runs/r/02")
+    assert list(data.keys("runs/r/")) == ["runs/r/01", "runs/r/10"]
     with pytest.raises(ClientError):  # a bucket that is not there is no missing file
         aws.data(Settings(data_bucket="nowhere")).get("a")
 

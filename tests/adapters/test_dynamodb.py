@@ -10,11 +10,12 @@ from swerve.adapters.alerts import DynamoAlerts
 from swerve.adapters.dynamodb import DynamoWindows
 from swerve.domain.manifest import DedupRule, Manifest
 from swerve.errors import TransientFault
-from swerve.ports import AlertRow, PartialItem, WindowControl
+from swerve.ports import LAYOUT, AlertRow, PartialItem, WindowControl
 
 from tests.fakes import ManualClock
 
 EXPIRES_S = 2_000_000_000
+SHARDS: dict[str, str | int] = {"shards": 8}
 MANIFEST = Manifest(
     batch_id="b1",
     key="events/a.csv",
@@ -73,7 +74,7 @@ def client(monkeypatch):
 
 @pytest.fixture
 def windows(client):
-    return DynamoWindows(client, "windows", sleep=lambda _: None)
+    return DynamoWindows(client, "windows", shard_count=8, sleep=lambda _: None)
 
 
 @pytest.fixture
@@ -103,7 +104,7 @@ def test_queries_follow_pages(windows, client):
     page = client.query(
         TableName="windows",
         KeyConditionExpression="pk = :pk",
-        ExpressionAttributeValues={":pk": {"S": "shard#0000"}},
+        ExpressionAttributeValues={":pk": {"S": "shard#0000/0008"}},
     )
     assert "LastEvaluatedKey" in page
     # WHEN / THEN
@@ -131,13 +132,83 @@ def test_unprocessed_items_are_written_again_or_reported(windows, client, monkey
 
 
 def test_manifest_is_written_once(windows):
-    # GIVEN / WHEN / THEN
+    # GIVEN
+    windows.put_state(LAYOUT, SHARDS, None)
+    # WHEN / THEN
     assert windows.manifest("b1") is None
-    assert windows.put_manifest(MANIFEST, EXPIRES_S)
-    assert not windows.put_manifest(replace(MANIFEST, rows=99), EXPIRES_S)
+    assert windows.put_manifest(MANIFEST, EXPIRES_S, SHARDS)
+    assert not windows.put_manifest(replace(MANIFEST, rows=99), EXPIRES_S, SHARDS)
     assert windows.manifest("b1") == MANIFEST
-    windows.put_manifest(replace(MANIFEST, batch_id="a0"), EXPIRES_S)
+    windows.put_manifest(replace(MANIFEST, batch_id="a0"), EXPIRES_S, SHARDS)
     assert [m.batch_id for m in windows.manifests()] == ["a0", "b1"]
+
+
+def test_no_manifest_comes_after_the_shards_were_split(windows):
+    # GIVEN a batch that began under eight shards
+    windows.put_state(LAYOUT, SHARDS, None)
+    # WHEN
+    windows.put_state(LAYOUT, {"shards": 16}, SHARDS)
+    # THEN
+    assert not windows.put_manifest(MANIFEST, EXPIRES_S, SHARDS)
+    assert windows.manifest("b1") is None
+
+
+def test_batches_that_come_at_once_wait_for_each_other(windows, client, monkeypatch):
+    # GIVEN another transaction is at the control item just then
+    windows.put_state(LAYOUT, SHARDS, None)
+    real, calls = client.transact_write_items, []
+
+    def busy(reason, until):
+        def transact(**request):
+            calls.append(reason)
+            if len(calls) < until:
+                answer = {"Error": {"Code": "TransactionCanceledException"}}
+                reasons = [{"Code": reason}, {"Code": "None"}]
+                raise ClientError(answer | {"CancellationReasons": reasons}, "TransactWriteItems")
+            return real(**request)
+
+        return transact
+
+    # WHEN / THEN
+    monkeypatch.setattr(client, "transact_write_items", busy("TransactionConflict", 3))
+    assert windows.put_manifest(MANIFEST, EXPIRES_S, SHARDS)
+    assert len(calls) == 3
+    monkeypatch.setattr(client, "transact_write_items", busy("TransactionConflict", 99))
+    with pytest.raises(TransientFault, match="others wrote"):
+        windows.put_manifest(MANIFEST, EXPIRES_S, SHARDS)
+    monkeypatch.setattr(client, "transact_write_items", busy("ValidationError", 99))
+    with pytest.raises(ClientError):
+        windows.put_manifest(MANIFEST, EXPIRES_S, SHARDS)
+
+
+def test_an_amended_manifest_keeps_its_expiry_and_none_is_made(windows, client):
+    # GIVEN
+    windows.put_state(LAYOUT, SHARDS, None)
+    windows.put_manifest(MANIFEST, EXPIRES_S, SHARDS)
+    amended = replace(MANIFEST, shards=(1, 6), segments=5)
+    # WHEN
+    windows.amend_manifest(amended)
+    windows.amend_manifest(replace(MANIFEST, batch_id="expired"))
+    # THEN
+    assert list(windows.manifests()) == [amended]
+    item = client.scan(TableName="windows", FilterExpression="attribute_exists(manifest)")
+    assert [found["expires"]["N"] for found in item["Items"]] == [str(EXPIRES_S)]
+
+
+def test_two_counts_of_shards_lie_side_by_side(windows):
+    # GIVEN the same shard, window and batch under eight shards and under sixteen
+    eight, sixteen = windows, windows.under(16)
+    here = [(partial(3, 17168, "a", s), EXPIRES_S + s) for s in range(30)]
+    there = [(partial(3, 17168, "a", 0, 9), EXPIRES_S)]
+    # WHEN
+    eight.put_items(here)
+    sixteen.put_items(there)
+    # THEN
+    assert list(eight.items(3)) == here
+    assert list(sixteen.items(3)) == there
+    eight.remove_shard(3)
+    assert list(eight.items(3)) == []
+    assert list(sixteen.items(3)) == there
 
 
 def test_counters(windows):

@@ -11,12 +11,14 @@ from swerve.adapters.dynamodb import DynamoWindows
 from swerve.adapters.eraser import AwsEraser
 from swerve.domain.manifest import DedupRule, Erased, Manifest
 from swerve.errors import TransientFault
-from swerve.ports import AlertRow, PartialItem, UploadedObject
+from swerve.ports import LAYOUT, AlertRow, PartialItem, UploadedObject
 from swerve.settings import Settings
 
 from tests.fakes import ManualClock
 
-SETTINGS = Settings(data_bucket="data", windows_table="windows", alerts_table="alerts")
+SETTINGS = Settings(
+    data_bucket="data", windows_table="windows", alerts_table="alerts", shard_count=4
+)
 EXPIRES_S = 2_000_000_000
 WINDOW = 17168
 PARTIAL = PartialItem(3, WINDOW, "b1", 0, b"mine and yours", 5)
@@ -59,15 +61,17 @@ class Cloud:
             )
         self.s3.create_bucket(Bucket="data")
         self.s3.put_bucket_versioning(Bucket="data", VersioningConfiguration={"Status": "Enabled"})
-        self.windows = DynamoWindows(self.dynamodb, "windows")
+        self.windows = DynamoWindows(self.dynamodb, "windows", SETTINGS.shard_count)
         self.eraser = AwsEraser(self.dynamodb, self.s3, SETTINGS)
 
     def store(self) -> None:
+        self.windows.put_state(LAYOUT, SETTINGS.layout, None)
         self.windows.put_partials([PARTIAL], EXPIRES_S)
-        self.windows.put_manifest(MANIFEST, EXPIRES_S)
+        self.windows.put_manifest(MANIFEST, EXPIRES_S, SETTINGS.layout)
 
     def items(self) -> list[dict]:
-        return self.dynamodb.scan(TableName="windows")["Items"]
+        found = self.dynamodb.scan(TableName="windows")["Items"]
+        return [item for item in found if item["pk"]["S"] != "control"]
 
     def put(self, key: str, *bodies: bytes) -> None:
         for body in bodies:
@@ -119,10 +123,43 @@ def test_neither_changes_where_one_is_not_as_it_was_read(cloud):
         with pytest.raises(TransientFault, match="run the same command again"):
             cloud.eraser.replace_partial(PARTIAL, b"", stale, twice)
     # or the partial has expired
-    with pytest.raises(TransientFault, match="b1 was changed or expired"):
+    with pytest.raises(TransientFault, match="b1 was changed, split or expired"):
         cloud.eraser.replace_partial(replace(PARTIAL, segment=9), b"x", once, twice)
     # THEN
     assert cloud.items() == before
+
+
+def test_nothing_changes_while_shards_are_split(cloud):
+    # GIVEN
+    cloud.store()
+    before = cloud.items()
+    cloud.windows.put_state(LAYOUT, SETTINGS.layout | {"to": 8}, SETTINGS.layout)
+    # WHEN / THEN
+    with pytest.raises(TransientFault, match="b1 was changed, split or expired"):
+        cloud.eraser.replace_partial(PARTIAL, b"", MANIFEST, MANIFEST.erase(WINDOW, Erased(5, 5)))
+    assert cloud.items() == before
+
+
+def test_what_was_erased_stays_so_when_a_split_amends_the_manifest(cloud):
+    # GIVEN a manifest that was read before
+    cloud.store()
+    after = MANIFEST.erase(WINDOW, Erased(3, 2))
+    cloud.eraser.replace_partial(PARTIAL, b"yours", MANIFEST, after)
+    # WHEN
+    cloud.windows.amend_manifest(replace(MANIFEST, shards=(6, 7), segments=3))
+    # THEN
+    assert cloud.windows.manifest("b1") == replace(after, shards=(6, 7), segments=3)
+
+
+def test_a_partial_of_a_former_count_is_deleted_alone(cloud):
+    # GIVEN
+    cloud.store()
+    cloud.windows.under(8).put_partials([PARTIAL], EXPIRES_S)
+    # WHEN
+    cloud.eraser.remove_partial(PARTIAL, 8)
+    # THEN
+    assert list(cloud.windows.under(8).partials(3, 0, 36_500)) == []
+    assert list(cloud.windows.partials(3, 0, 36_500)) == [PARTIAL]
 
 
 def test_what_is_no_conflict_passes_as_it_is(cloud, monkeypatch):
@@ -142,7 +179,7 @@ def test_items_are_deleted_once_and_again(cloud):
     alerts.put(row, None)
     # WHEN
     for _ in range(2):
-        cloud.eraser.remove_partial(PARTIAL)
+        cloud.eraser.remove_partial(PARTIAL, SETTINGS.shard_count)
         cloud.eraser.remove_alert(row)
     # THEN
     assert list(cloud.windows.partials(3, 0, 36_500)) == []
@@ -158,7 +195,8 @@ def test_old_versions_go_and_present_ones_stay(cloud):
     cloud.eraser.remove(["pages/a.html"])
     # WHEN
     cloud.eraser.remove_old_versions("pages/")
-    cloud.eraser.remove_old_versions("checkpoints/", "/shard=0001.bin")
+    cloud.eraser.remove_old_versions("checkpoints/", ["/shard=0001.bin", "/shard=0007.bin"])
+    cloud.eraser.remove_old_versions("checkpoints/", [])
     # THEN
     assert cloud.versions() == [
         "checkpoints/window=a/shard=0001.bin",

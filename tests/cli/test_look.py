@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from swerve.close import Checkpoint
+from swerve.deployed import check_deployed
 from swerve.domain.behaviour import Behaviour
 from swerve.domain.calibration import RunningCalibration
 from swerve.domain.counts import count_window
@@ -100,7 +101,8 @@ def store(stack: FakeStack, batch_id: str, rows: Events, shard: int = 1) -> None
         size_bytes=1000,
         uploaded_ms=0,
     )
-    stack.windows.put_manifest(manifest, 1)
+    layout = check_deployed(stack.windows, stack.settings)
+    stack.windows.put_manifest(manifest, 1, layout)
     stack.windows.raise_dirty([MONDAY])
 
 
@@ -138,7 +140,7 @@ def test_a_user_is_shown_as_the_detector_remembers_it(stack: FakeStack) -> None:
     counts = count_window(events(USER, [1, 2, 3, 4]), SPEC, MONDAY)
     _, context, _ = population.advance(MONDAY, totals_of(counts, state.cohort)[0])
     kept = Checkpoint(state.advance(counts, context), Renames.none(), RunningCalibration.empty())
-    stack.data.put(shard_key(SPEC, MONDAY, 1), kept.to_bytes())
+    stack.data.put(shard_key(SPEC, MONDAY, 1, 2), kept.to_bytes())
     stack.windows.put_state(PROGRESS, {"from": MONDAY, "through": MONDAY}, None)
     # WHEN
     said = "\n".join(look_user.user(stack, f"u-{USER:016x}"))

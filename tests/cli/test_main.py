@@ -25,6 +25,7 @@ COMMANDS = {
     "receipt",
     "train",
     "redrive",
+    "reshard",
     "rotate-key",
     "pseudonym",
     "empty-uploads",

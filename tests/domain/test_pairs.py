@@ -111,3 +111,28 @@ def test_bytes_and_subsets_and_permutations():
     moved = table.permuted(place).permuted(np.argsort(place))
     assert np.array_equal(moved.recent(), table.recent())
     assert np.array_equal(moved.user, table.user)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_some_users_apart_are_as_if_there_had_never_been_others(seed):
+    # GIVEN keys that the chosen users meet later than others do, in seasons of their own
+    dice = np.random.default_rng(seed)
+    chosen = np.sort(dice.choice(50, 6, replace=False))
+    every, alone = PairTable.empty(8, 2, 50), PairTable.empty(8, 2, 6)
+    names = np.arange(50, dtype=np.uint64)
+    for week in range(30):
+        drawn = np.unique(dice.integers(0, 50 * 30, 60))
+        user, code = (drawn // 30).astype(np.int32), (drawn % 30).astype(np.int32)
+        count = dice.integers(1, 5, (drawn.size, 2)).astype(np.int32)
+        season = KEYS, dice.uniform(0.5, 2.0, KEYS.size)
+        mine = np.isin(user, chosen)
+        row = np.searchsorted(chosen, user[mine]).astype(np.int32)
+        # WHEN
+        window = WINDOW + 7 * week
+        every = every.advance(window, 7, names, (user, code, count), KEYS, season)
+        some = (row, code[mine], count[mine])
+        alone = alone.advance(window, 7, names[chosen], some, KEYS, season)
+        # THEN
+        apart = every.only(chosen).trimmed().arrays("t")
+        for column, expected in alone.arrays("t").items():
+            np.testing.assert_array_equal(apart[column], expected, column)

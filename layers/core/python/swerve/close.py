@@ -71,9 +71,9 @@ class Checkpoint:
         return cls(ShardState.from_bytes(files["state"]), Renames(old, new), running)
 
     def without(self, users: NDArray[np.uint64]) -> Checkpoint:
-        """Forget some users; what is remembered of the others stays bit for bit."""
+        """Forget some users, and what only they did; what the others did stays bit for bit."""
         others = np.flatnonzero(~np.isin(self.state.users, users))
-        return Checkpoint(self.state.only(others), self.renames.without(users), self.running)
+        return Checkpoint(self.state.apart(others), self.renames.without(users), self.running)
 
 
 def merge(deps: CloseDeps, run_name: str, shard: int) -> None:
@@ -156,8 +156,8 @@ def population(deps: CloseDeps, run_name: str) -> None:
     _note_counts(deps, run, counts, packed)
 
 
-def score(deps: CloseDeps, run_name: str, shard: int) -> None:
-    """Score every user of a shard, silent ones too, window by window from the checkpoint."""
+def score(deps: CloseDeps, run_name: str, shard: int) -> int:
+    """Score every user of a shard, silent ones too, window by window; return how many they are."""
     run, spec = Run.load(deps.data, run_name), deps.settings.windows
     contexts = unbundle(read(deps.data, run.file("contexts.zip")))
     before = checkpoint_before(deps, run, shard)
@@ -182,8 +182,9 @@ def score(deps: CloseDeps, run_name: str, shard: int) -> None:
         ).encode()
         if run.kept(window):
             kept = Checkpoint(state, renames, running).to_bytes()
-            deps.data.put(runs.shard_key(spec, window, shard), kept)
+            deps.data.put(runs.shard_key(spec, window, shard, run.shards), kept)
     deps.data.put(run.file(f"scores/{shard:04d}.zip"), bundle(scored))
+    return int(state.users.size)
 
 
 def calibrate(deps: CloseDeps, run_name: str) -> None:
@@ -268,7 +269,8 @@ def checkpoint_before(deps: CloseDeps, run: Run, shard: int) -> Checkpoint:
     spec = deps.settings.windows
     if run.start is None:
         return Checkpoint(ShardState.empty(spec), Renames.none(), RunningCalibration.empty())
-    return Checkpoint.from_bytes(read(deps.data, runs.shard_key(spec, run.start, shard)))
+    stored = read(deps.data, runs.shard_key(spec, run.start, shard, run.shards))
+    return Checkpoint.from_bytes(stored)
 
 
 def _population_before(deps: CloseDeps, run: Run) -> Population:

@@ -19,7 +19,7 @@ class HandsTied:
     ) -> None:
         """Leave it."""
 
-    def remove_partial(self, partial: PartialItem) -> None:
+    def remove_partial(self, partial: PartialItem, shard_count: int) -> None:
         """Leave it."""
 
     def remove_alert(self, row: AlertRow) -> None:
@@ -31,5 +31,5 @@ class HandsTied:
     def remove(self, keys: Sequence[str]) -> None:
         """Leave them."""
 
-    def remove_old_versions(self, prefix: str, ending: str = "") -> None:
+    def remove_old_versions(self, prefix: str, endings: Sequence[str] = ("",)) -> None:
         """Leave them."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from swerve import run as runs
 from swerve.close import EARLY_SHARE, Checkpoint
+from swerve.deployed import check_deployed
 from swerve.domain.alert import build_payload, named_keys, to_json
 from swerve.domain.counts import count_window
 from swerve.domain.early import early_candidates
@@ -53,6 +54,7 @@ def notice(deps: EarlyDeps, shard: int) -> int:
     Nothing happens where early notices are off, before the first close, while a backlog is loaded
     (the close speaks of that at once), or when no batch came since the last look.
     """
+    check_deployed(deps.windows, deps.settings)
     done = deps.windows.state(runs.PROGRESS)
     if deps.settings.early != "on" or done is None:
         return 0
@@ -61,7 +63,7 @@ def notice(deps: EarlyDeps, shard: int) -> int:
     if not span:
         return 0
     partials = list(deps.windows.partials(shard, span[0], span[-1]))
-    seen_key = f"{runs.EARLY}{shard:04d}.json"
+    seen_key = runs.early_key(shard, deps.settings.shard_count)
     stored = json.loads(deps.data.get(seen_key) or b"{}")
     seen = set(stored.get("batches", ())) if stored.get("through") == through else set()
     batches = {b for b in {p.batch_id for p in partials} if b in seen or _complete(deps, b)}
@@ -97,7 +99,7 @@ def _candidates(
     deps: EarlyDeps, shard: int, through: int, partials: list[PartialItem]
 ) -> list[Candidate]:
     settings, spec = deps.settings, deps.settings.windows
-    before = deps.data.get(runs.shard_key(spec, through, shard))
+    before = deps.data.get(runs.shard_key(spec, through, shard, settings.shard_count))
     shop = deps.data.get(runs.population_key(spec, through))
     if before is None or shop is None:
         return []  # a close has just moved on: the next message finds its checkpoint

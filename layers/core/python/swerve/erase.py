@@ -19,6 +19,7 @@ import numpy as np
 
 from swerve import run as runs
 from swerve.close import Checkpoint
+from swerve.deployed import check_at_rest
 from swerve.domain.candidate import Kind, Level
 from swerve.domain.identity import alert_id, dedup_key, page_key
 from swerve.domain.manifest import Erased
@@ -139,7 +140,7 @@ def erase(deps: EraseDeps, person: Person, owner: str) -> Report:
     Raises
     ------
     SwerveError
-        If a close or another erasure is at work.
+        If a close, a split or another erasure is at work, or a split was interrupted.
     TransientFault
         If something changed under its hands; erasing again goes on from there.
     """
@@ -160,13 +161,19 @@ class _Lease:
 
     def hold(self) -> None:
         now_ms = self._deps.clock.now_ms()
-        if self._held_ms is not None and now_ms - self._held_ms < _RENEW_MS:
+        since_ms = 0 if self._held_ms is None else now_ms - self._held_ms
+        if since_ms >= LEASE_S * 1000:  # what was read may be old: it must not be written back
+            raise SwerveError(
+                "erasing stood still for longer than it may keep others waiting, so a close or a"
+                " split may have come between: run the same command again to go on"
+            )
+        if self._held_ms is not None and since_ms < _RENEW_MS:
             return
         until_ms = now_ms + LEASE_S * 1000
         if not self._deps.windows.acquire_lease(runs.LEASE, self._owner, now_ms, until_ms):
             raise SwerveError(
-                "a close or another erasure is at work, and would write back what is erased:"
-                " try again in some minutes (after a close that failed, up to"
+                "a close, a split or another erasure is at work, and would write back what is"
+                " erased: try again in some minutes (after a close that failed, up to"
                 f" {runs.LEASE_S // 60}; `swerve watch` shows it)"
             )
         self._held_ms = now_ms
@@ -200,6 +207,7 @@ class _Erasure:
 
     def run(self) -> Report:
         """Erase place by place; events last, as they say under which names and where to look."""
+        check_at_rest(self.deps.windows, self.deps.settings)
         self._working_files()
         self._messages()
         refused = self._quarantine()
@@ -209,6 +217,7 @@ class _Erasure:
         self._checkpoints()
         self._old_versions()
         self._events()
+        self._left_by_splits()
         return Report(
             self.found,
             self.partials,
@@ -279,21 +288,19 @@ class _Erasure:
 
     def _checkpoints(self) -> None:
         """Oldest first: the newest one knows all former names."""
-        for shard in self.person.shards:
-            for key, body in self._files("checkpoints/", _of_shard(shard)):
-                stored = Checkpoint.from_bytes(body)
-                if self.person.among(stored.state.users):
-                    self.found[Place.CHECKPOINTS] += 1
-                    others = stored.without(self.person.users)
-                    self._put(key, others.to_bytes(), "application/octet-stream")
+        for key, body in self._files("checkpoints/", self._shard_files()):
+            stored = Checkpoint.from_bytes(body)
+            if self.person.among(stored.state.users):
+                self.found[Place.CHECKPOINTS] += 1
+                others = stored.without(self.person.users)
+                self._put(key, others.to_bytes(), "application/octet-stream")
 
     def _old_versions(self) -> None:
         for prefix in _FOLDERS:
             self.hold()
             self.deps.eraser.remove_old_versions(prefix)
-        for shard in self.person.shards:
-            self.hold()
-            self.deps.eraser.remove_old_versions("checkpoints/", _of_shard(shard))
+        self.hold()
+        self.deps.eraser.remove_old_versions("checkpoints/", self._shard_files())
 
     def _events(self) -> None:
         self.manifests = {m.batch_id: m for m in self.deps.windows.manifests()}
@@ -321,11 +328,24 @@ class _Erasure:
         elif reading:
             self.unfinished += 1
         else:
-            self.found[Place.EVENTS] += partial.events
-            self.partials += 1
-            self.hold()
-            self.deps.eraser.remove_partial(partial)
+            self._remove_partial(partial, self.deps.settings.shard_count)
         return manifest is not None
+
+    def _left_by_splits(self) -> None:
+        """Partials under a former count: a function slower than a split wrote them, for nobody."""
+        now = self.deps.settings.shard_count
+        for shard, count in self.person.lineages(now):
+            if count == now:
+                continue
+            for partial in self.deps.windows.under(count).partials(shard, *EVERY_WINDOW):
+                if self.person.among(users_in(partial.data).users):
+                    self._remove_partial(partial, count)
+
+    def _remove_partial(self, partial: PartialItem, shard_count: int) -> None:
+        self.found[Place.EVENTS] += partial.events
+        self.partials += 1
+        self.hold()
+        self.deps.eraser.remove_partial(partial, shard_count)
 
     def _window(self, window: int, theirs: list[_Held]) -> None:
         """The largest batch first: what repeats another batch's events is then known, always.
@@ -359,9 +379,14 @@ class _Erasure:
                 if told and Receipt.from_json(told).batch_id in batches:
                     yield uploaded
 
-    def _files(self, prefix: str, ending: str = "") -> Iterator[tuple[str, bytes]]:
+    def _shard_files(self) -> list[str]:
+        """How keys of checkpoints end that the person may be in; old versions outlive a split."""
+        lineages = self.person.lineages(self.deps.settings.shard_count)
+        return [runs.shard_file(*at) for at in lineages]
+
+    def _files(self, prefix: str, endings: Sequence[str] = ("",)) -> Iterator[tuple[str, bytes]]:
         """Files of the data bucket; one that expires just now needs no erasing."""
-        for key in [k for k in self.deps.data.keys(prefix) if k.endswith(ending)]:
+        for key in [k for k in self.deps.data.keys(prefix) if k.endswith(tuple(endings))]:
             body = self.deps.data.get(key)
             if body is not None:
                 yield key, body
@@ -373,7 +398,3 @@ class _Erasure:
     def _remove(self, keys: Sequence[str]) -> None:
         self.hold()
         self.deps.eraser.remove(keys)
-
-
-def _of_shard(shard: int) -> str:
-    return f"/shard={shard:04d}.bin"

@@ -23,5 +23,9 @@ class LayoutChanged(SwerveError):
     """A parameter that cannot change under stored data differs from what was first deployed."""
 
 
+class Resharding(LayoutChanged):
+    """Stored shards are being split: what needs them waits."""
+
+
 class PartialsMissing(TransientFault):
     """A manifest names more events than the partials hold."""

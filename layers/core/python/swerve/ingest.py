@@ -20,6 +20,7 @@ import numpy as np
 
 from swerve.batch import Batch, Origin, Task
 from swerve.conventions import side_file, sources
+from swerve.deployed import check_deployed
 from swerve.domain.file import Refused
 from swerve.domain.recognise import recognise
 from swerve.domain.watermark import Progress
@@ -36,7 +37,7 @@ from swerve.receipt import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from swerve.domain.manifest import Manifest
     from swerve.domain.pseudonym import Keyring
@@ -153,6 +154,7 @@ class _Ingest:
 
     def run(self) -> Receipt:
         deps, uploaded = self._deps, self._uploaded
+        layout = check_deployed(deps.windows, self._settings)
         head = deps.uploads.head(uploaded)
         if is_ignored(uploaded.key, head.size_bytes):
             return Receipt(Status.IGNORED, uploaded.key, uploaded.version, reason="no_data")
@@ -191,7 +193,7 @@ class _Ingest:
             batch.read()
             if recognised.source.lookup and side is None:
                 batch.flags["lookup_missing"] = 1
-            return self._store(batch, batch_id, named, head)
+            return self._store(batch, batch_id, named, head, layout)
 
     def _earliest_ms(self) -> int:
         """Start of the oldest window within the horizon: whole windows are refused, or none.
@@ -218,7 +220,14 @@ class _Ingest:
             "Split it into smaller files.",
         )
 
-    def _store(self, batch: Batch, batch_id: str, source: str, head: ObjectHead) -> Receipt:
+    def _store(
+        self,
+        batch: Batch,
+        batch_id: str,
+        source: str,
+        head: ObjectHead,
+        layout: Mapping[str, str | int],
+    ) -> Receipt:
         deps, uploaded = self._deps, self._uploaded
         expires_s = head.uploaded_ms // 1000 + self._settings.retention_days * 86_400
         deps.windows.put_partials(batch.partials(batch_id), expires_s)
@@ -234,8 +243,12 @@ class _Ingest:
         )
         deps.windows.put_names(batch.names())
         quarantine = self._quarantine(batch)
-        if not deps.windows.put_manifest(manifest, expires_s):
-            return self._known(deps.windows.manifest(batch_id) or manifest)
+        while not deps.windows.put_manifest(manifest, expires_s, layout):
+            known = deps.windows.manifest(batch_id)
+            if known is not None:
+                return self._known(known)
+            # Shards were split meanwhile: these partials are of no use, a redelivery writes others.
+            layout = check_deployed(deps.windows, self._settings)
         return self._finish(manifest, quarantine)
 
     def _quarantine(self, batch: Batch) -> str:

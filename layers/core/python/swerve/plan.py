@@ -10,10 +10,12 @@ from swerve import run as runs
 from swerve.deployed import check_deployed
 from swerve.domain.manifest import NOTHING
 from swerve.domain.watermark import Progress
+from swerve.errors import Resharding
+from swerve.ports import LAYOUT
 from swerve.run import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from swerve.domain.manifest import Erased
     from swerve.ports import WindowControl
@@ -45,7 +47,16 @@ def plan(deps: CloseDeps, owner: str, waits: int = 0) -> dict[str, Any]:
         `next` is `go` (recompute `run` over `shards`), `wait` (and say `waits` next time) or
         `nothing`.
     """
-    check_deployed(deps.windows, deps.settings)
+    try:
+        layout = check_deployed(deps.windows, deps.settings)
+    except Resharding:
+        return _answer("nothing")  # no failure: the next execution finds the new shards
+    return _planned(deps, layout, owner, waits)
+
+
+def _planned(
+    deps: CloseDeps, layout: Mapping[str, str | int], owner: str, waits: int
+) -> dict[str, Any]:
     now_ms = deps.clock.now_ms()
     sources = deps.windows.watermarks()
     progress = Progress.of(sources, now_ms, deps.settings.source_idle_s)
@@ -60,8 +71,8 @@ def plan(deps: CloseDeps, owner: str, waits: int = 0) -> dict[str, Any]:
     deps.windows.release_lease(_WAITER, owner)
     if not deps.windows.acquire_lease(runs.LEASE, owner, now_ms, now_ms + runs.LEASE_S * 1000):
         return _answer("nothing")  # another execution is at it, and plans again when it is done
-    # Read again under the lease: what another run has closed meanwhile is seen.
-    found = _run(deps, progress)
+    # Read again under the lease: what others have closed or split meanwhile is seen.
+    found = _run(deps, progress) if deps.windows.state(LAYOUT) == layout else None
     if found is None:
         deps.windows.release_lease(runs.LEASE, owner)
         return _answer("nothing")

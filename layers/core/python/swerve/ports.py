@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from swerve.domain.rows import Pieces
 
 
+LAYOUT = "shards"  # name of the control item that says how stored data is laid out
+
+
 @dataclass(frozen=True, slots=True)
 class UploadedObject:
     """One version of one uploaded object, key already URL-decoded."""
@@ -97,12 +100,18 @@ class Windows(Protocol):
         """Write at deterministic keys: writing again changes nothing."""
         ...
 
+    def under(self, shard_count: int) -> Windows:
+        """Return the same table as laid out by another count: its partials are others."""
+        ...
+
     def partials(self, shard: int, first: int, last: int) -> Iterator[PartialItem]:
         """Partials of a shard with first <= window <= last, ordered (window, batch, segment)."""
         ...
 
-    def put_manifest(self, manifest: Manifest, expires_s: int) -> bool:
-        """Write once; False where the batch already had one."""
+    def put_manifest(
+        self, manifest: Manifest, expires_s: int, layout: Mapping[str, str | int]
+    ) -> bool:
+        """Write once, while `LAYOUT` is this; False where the batch had one, or it is another."""
         ...
 
     def manifest(self, batch_id: str) -> Manifest | None:
@@ -160,6 +169,46 @@ class Windows(Protocol):
         ...
 
 
+class StoredShards(Windows, Protocol):
+    """The windows table for who moves users from shard to shard."""
+
+    def under(self, shard_count: int) -> StoredShards:
+        """Return the same table as laid out by another count: its partials are others."""
+        ...
+
+    def items(self, shard: int) -> Iterator[tuple[PartialItem, int]]:
+        """All partials of a shard, ordered (window, batch, segment), and when each expires."""
+        ...
+
+    def put_items(self, partials: Iterable[tuple[PartialItem, int]]) -> None:
+        """As `put_partials`, each with its own expiry."""
+        ...
+
+    def remove_shard(self, shard: int) -> None:
+        """Delete all partials of a shard."""
+        ...
+
+    def amend_manifest(self, manifest: Manifest) -> None:
+        """Write another text of a manifest that there is; its expiry stays."""
+        ...
+
+
+class StoredData(Data, Protocol):
+    """The data bucket for who also deletes."""
+
+    def remove(self, key: str) -> None:
+        """Delete; harmless where there is no such key."""
+        ...
+
+
+class Deployment(Protocol):
+    """The parameters of the stack."""
+
+    def set_shard_count(self, shard_count: int) -> None:
+        """Give all functions the new count, and return when they have it."""
+        ...
+
+
 STATES = ("selected", "folded", "held", "sending", "sent")
 
 
@@ -206,19 +255,20 @@ class Alerts(Protocol):
 
 
 class Eraser(Protocol):
-    """Takes away what is stored of a person; nothing else in Swerve deletes anything."""
+    """Takes away what is stored of a person; else only a split deletes, what it has copied."""
 
     def replace_partial(
         self, partial: PartialItem, data: bytes, before: Manifest, after: Manifest
     ) -> None:
         """Give a partial other bytes (none: delete it) and note it in its manifest: both or none.
 
-        Raise `TransientFault` where the partial is gone or the manifest is not `before` any more.
+        Raise `TransientFault` where the partial is gone, the manifest is not `before` any more, or
+        shards are being split.
         """
         ...
 
-    def remove_partial(self, partial: PartialItem) -> None:
-        """Delete the partial of a batch without a manifest."""
+    def remove_partial(self, partial: PartialItem, shard_count: int) -> None:
+        """Delete a partial that exists for nobody, of one of so many shards."""
         ...
 
     def remove_alert(self, row: AlertRow) -> None:
@@ -233,8 +283,11 @@ class Eraser(Protocol):
         """Delete files of the data bucket."""
         ...
 
-    def remove_old_versions(self, prefix: str, ending: str = "") -> None:
-        """Delete what a versioned bucket keeps of files that were overwritten or deleted."""
+    def remove_old_versions(self, prefix: str, endings: Sequence[str] = ("",)) -> None:
+        """Delete what a versioned bucket keeps of files that were overwritten or deleted.
+
+        Only of those whose keys end in one of the endings.
+        """
         ...
 
 

@@ -122,9 +122,24 @@ def read(data: Data, key: str) -> bytes:
     return found
 
 
-def shard_key(spec: WindowSpec, window: int, shard: int) -> str:
-    """Key of a shard's checkpoint."""
-    return f"checkpoints/window={spec.label(window)}/shard={shard:04d}.bin"
+def shard_key(spec: WindowSpec, window: int, shard: int, shard_count: int) -> str:
+    """Key of the checkpoint of one of so many shards."""
+    return f"checkpoints/window={spec.label(window)}{shard_file(shard, shard_count)}"
+
+
+def shard_file(shard: int, shard_count: int) -> str:
+    """How the key of every checkpoint of one of so many shards ends."""
+    return f"/shard={shard:04d}{shard_ending(shard_count)}"
+
+
+def shard_ending(shard_count: int) -> str:
+    """How keys of checkpoints of so many shards end."""
+    return f"-of-{shard_count:04d}.bin"
+
+
+def early_key(shard: int, shard_count: int) -> str:
+    """Key of the note of what was last looked at for early notices."""
+    return f"{EARLY}{shard:04d}-of-{shard_count:04d}.json"
 
 
 def population_key(spec: WindowSpec, window: int) -> str:

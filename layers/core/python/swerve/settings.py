@@ -61,6 +61,15 @@ class Settings:
         """How event time is cut."""
         return WindowSpec(7 if self.window == "7d" else 1, self.time_zone)
 
+    @property
+    def layout(self) -> dict[str, str | int]:
+        """How stored data is laid out."""
+        return {
+            "shards": self.shard_count,
+            "window": self.window,
+            "time_zone": self.time_zone,
+        }
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
         """Read and check all fields; raise ValueError that names the variable and the way out."""

@@ -57,7 +57,7 @@ def data(of: Settings, using: Any = None) -> S3Data:
 
 def windows(of: Settings, using: Any = None) -> DynamoWindows:
     """The windows table."""
-    return DynamoWindows(using or client("dynamodb"), of.windows_table)
+    return DynamoWindows(using or client("dynamodb"), of.windows_table, of.shard_count)
 
 
 def alerts(of: Settings, using: Any = None) -> DynamoAlerts:

@@ -5,89 +5,137 @@ from __future__ import annotations
 import json
 import random
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from swerve.adapters.faults import code_of, transient
-from swerve.domain.manifest import DedupRule, Erased, Manifest
-from swerve.domain.window import WindowSpec
+from swerve.adapters.items import (
+    LABELS,
+    batch_key,
+    layout_is,
+    manifest_of,
+    manifest_text,
+    name_key,
+    partial_key,
+    partial_of,
+    shard_key,
+    state_text,
+    window_key,
+)
 from swerve.errors import TransientFault
-from swerve.ports import PartialItem, WindowControl
+from swerve.ports import WindowControl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-Item = dict[str, dict[str, Any]]
+    from swerve.adapters.items import Item
+    from swerve.domain.manifest import Manifest
+    from swerve.ports import PartialItem
 
 _WRITES = 25  # quota of BatchWriteItem
 _READS = 100  # quota of BatchGetItem
 _ATTEMPTS = 6
-_LABELS = WindowSpec()  # a label is a date whatever the length of a window
+# Why a transaction may be tried again: another was at the same item just then.
+_PASSING = frozenset(
+    {"None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
+)
 _AFTER_ALL = "~"  # sorts after every character of a batch id
 
 
 @dataclass(frozen=True, slots=True)
 class DynamoWindows:
-    """One table; every read that exactness rests on is strongly consistent."""
+    """One table; every read that exactness rests on is strongly consistent.
+
+    The key of a partial names the count of shards beside the shard, so that the same users can be
+    stored under two counts at a time.
+    """
 
     client: Any
     table: str
+    shard_count: int
     sleep: Callable[[float], None] = time.sleep
 
     def put_partials(self, partials: Iterable[PartialItem], expires_s: int) -> None:
         """Write at deterministic keys: writing again changes nothing."""
-        self._write(_partial_item(partial, expires_s) for partial in partials)
+        self.put_items((partial, expires_s) for partial in partials)
 
     def partials(self, shard: int, first: int, last: int) -> Iterator[PartialItem]:
         """Partials of a shard with first <= window <= last, ordered (window, batch, segment)."""
-        low, high = _LABELS.label(first), _LABELS.label(last)
-        for item in self._query(
-            f"shard#{shard:04d}",
-            "sk BETWEEN :low AND :high",
-            {":low": {"S": low}, ":high": {"S": f"{high}#{_AFTER_ALL}"}},
-        ):
-            label, batch_id, segment = item["sk"]["S"].split("#")
-            yield PartialItem(
-                shard,
-                _LABELS.parse(label),
-                batch_id,
-                int(segment),
-                bytes(item["data"]["B"]),
-                int(item["events"]["N"]),
-            )
+        low, high = LABELS.label(first), LABELS.label(last)
+        condition = "sk BETWEEN :low AND :high"
+        values = {":low": {"S": low}, ":high": {"S": f"{high}#{_AFTER_ALL}"}}
+        for item in self._query(self._shard(shard), condition, values):
+            yield partial_of(shard, item)
 
-    def put_manifest(self, manifest: Manifest, expires_s: int) -> bool:
-        """Write once; False where the batch already had one."""
-        return self._put_if(
-            {
+    def under(self, shard_count: int) -> DynamoWindows:
+        """Return the same table as laid out by another count: its partials are others."""
+        return replace(self, shard_count=shard_count)
+
+    def items(self, shard: int) -> Iterator[tuple[PartialItem, int]]:
+        """All partials of a shard, ordered (window, batch, segment), and when each expires."""
+        for item in self._query(self._shard(shard)):
+            yield partial_of(shard, item), int(item["expires"]["N"])
+
+    def put_items(self, partials: Iterable[tuple[PartialItem, int]]) -> None:
+        """As `put_partials`, each with its own expiry."""
+        self._write(
+            {"PutRequest": {"Item": self._partial_item(partial, expires_s)}}
+            for partial, expires_s in partials
+        )
+
+    def remove_shard(self, shard: int) -> None:
+        """Delete all partials of a shard."""
+        self._write(
+            {"DeleteRequest": {"Key": {"pk": item["pk"], "sk": item["sk"]}}}
+            for item in self._query(self._shard(shard), keys_only=True)
+        )
+
+    def put_manifest(
+        self, manifest: Manifest, expires_s: int, layout: Mapping[str, str | int]
+    ) -> bool:
+        """Write once, while `LAYOUT` is this; False where the batch had one, or it is another."""
+        put = {
+            "TableName": self.table,
+            "Item": {
                 **batch_key(manifest.batch_id),
-                "manifest": {"S": _told_once(manifest)},
+                "manifest": {"S": manifest_text(manifest)},
                 "expires": {"N": str(expires_s)},
             },
-            "attribute_not_exists(pk)",
+            "ConditionExpression": "attribute_not_exists(pk)",
+        }
+        return self._transact([{"ConditionCheck": layout_is(self.table, layout)}, {"Put": put}])
+
+    def amend_manifest(self, manifest: Manifest) -> None:
+        """Write another text of a manifest that there is; its expiry stays."""
+        self._update(
+            manifest.batch_id,
+            "SET manifest = :text",
+            {":text": {"S": manifest_text(manifest)}},
+            "attribute_exists(pk)",
+            pk="batch",
         )
 
     def manifest(self, batch_id: str) -> Manifest | None:
         """Read consistently."""
         item = self._get("batch", batch_id)
-        return None if item is None else _manifest(item)
+        return None if item is None else manifest_of(item)
 
     def manifests(self) -> Iterator[Manifest]:
         """All live manifests, ordered by batch id."""
-        return map(_manifest, self._query("batch"))
+        return map(manifest_of, self._query("batch"))
 
     def raise_dirty(self, windows: Iterable[int]) -> None:
         """Add 1 to `dirty` of each window."""
         for window in windows:
-            self._update(_window_key(window), "ADD dirty :one", {":one": {"N": "1"}})
+            self._update(window_key(window), "ADD dirty :one", {":one": {"N": "1"}})
 
     def control(self) -> tuple[WindowControl, ...]:
         """All windows ever touched, in order; read consistently."""
         return tuple(
             WindowControl(
-                _LABELS.parse(item["sk"]["S"].partition("#")[2]),
+                LABELS.parse(item["sk"]["S"].partition("#")[2]),
                 int(item.get("dirty", {"N": "0"})["N"]),
                 int(item.get("closed", {"N": "0"})["N"]),
             )
@@ -98,7 +146,7 @@ class DynamoWindows:
         """Set `closed` of each window to the counter seen, never backwards."""
         for window, counter in sorted(seen.items()):
             self._update(
-                _window_key(window),
+                window_key(window),
                 "SET closed = :seen",
                 {":seen": {"N": str(counter)}},
                 "attribute_not_exists(closed) OR closed < :seen",
@@ -140,13 +188,12 @@ class DynamoWindows:
         item = {
             "pk": {"S": "control"},
             "sk": {"S": f"state#{name}"},
-            "state": {"S": _text(value)},
+            "state": {"S": state_text(value)},
         }
         if expected is None:
             return self._put_if(item, "attribute_not_exists(pk)")
-        return self._put_if(
-            item, "#state = :expected", {"#state": "state"}, {":expected": {"S": _text(expected)}}
-        )
+        values = {":expected": {"S": state_text(expected)}}
+        return self._put_if(item, "#state = :expected", {"#state": "state"}, values)
 
     def acquire_lease(self, name: str, owner: str, now_ms: int, until_ms: int) -> bool:
         """Take a lease that is free, expired, or already this owner's."""
@@ -173,15 +220,13 @@ class DynamoWindows:
     def put_names(self, names: Mapping[int, str]) -> None:
         """Add to the vocabulary (key -> name); idempotent."""
         self._write(
-            {"pk": {"S": "vocabulary"}, "sk": {"S": f"{key:016x}"}, "name": {"S": name}}
+            {"PutRequest": {"Item": {**name_key(key), "name": {"S": name}}}}
             for key, name in sorted(names.items())
         )
 
     def names(self, keys: Iterable[int]) -> Mapping[int, str]:
         """Known names of keys."""
-        wanted = [
-            {"pk": {"S": "vocabulary"}, "sk": {"S": f"{key:016x}"}} for key in sorted(set(keys))
-        ]
+        wanted = [name_key(key) for key in sorted(set(keys))]
         found: dict[int, str] = {}
         for at in range(0, len(wanted), _READS):
             for item in self._read(wanted[at : at + _READS]):
@@ -192,7 +237,12 @@ class DynamoWindows:
         return self._query("control", "begins_with(sk, :prefix)", {":prefix": {"S": prefix}})
 
     def _query(
-        self, pk: str, condition: str = "", values: Mapping[str, Any] | None = None
+        self,
+        pk: str,
+        condition: str = "",
+        values: Mapping[str, Any] | None = None,
+        *,
+        keys_only: bool = False,
     ) -> Iterator[Item]:
         request: dict[str, Any] = {
             "TableName": self.table,
@@ -200,6 +250,8 @@ class DynamoWindows:
             "KeyConditionExpression": "pk = :pk" + (f" AND {condition}" if condition else ""),
             "ExpressionAttributeValues": {":pk": {"S": pk}, **(values or {})},
         }
+        if keys_only:
+            request["ProjectionExpression"] = "pk, sk"
         while True:
             with transient(f"query of {pk}"):
                 page = self.client.query(**request)
@@ -230,10 +282,15 @@ class DynamoWindows:
             return _met(lambda: self.client.put_item(TableName=self.table, **request))
 
     def _update(
-        self, sk: str, expression: str, values: Mapping[str, Any], condition: str = ""
+        self,
+        sk: str,
+        expression: str,
+        values: Mapping[str, Any],
+        condition: str = "",
+        pk: str = "control",
     ) -> bool:
         request: dict[str, Any] = {
-            "Key": {"pk": {"S": "control"}, "sk": {"S": sk}},
+            "Key": {"pk": {"S": pk}, "sk": {"S": sk}},
             "UpdateExpression": expression,
             "ExpressionAttributeValues": values,
         }
@@ -242,10 +299,27 @@ class DynamoWindows:
         with transient(f"update of {sk}"):
             return _met(lambda: self.client.update_item(TableName=self.table, **request))
 
-    def _write(self, items: Iterable[Item]) -> None:
+    def _transact(self, writes: list[dict[str, Any]]) -> bool:
+        """Write all, or nothing and return False where a condition is not met."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                with transient("transaction"):
+                    self.client.transact_write_items(TransactItems=writes)
+            except ClientError as error:
+                reasons = {r["Code"] for r in error.response.get("CancellationReasons", ())}
+                if "ConditionalCheckFailed" in reasons:
+                    return False
+                if not reasons or reasons - _PASSING:
+                    raise
+            else:
+                return True
+            self._back_off(attempt)
+        raise TransientFault(f"{self.table}: others wrote the same items, {_ATTEMPTS} times")
+
+    def _write(self, requests: Iterable[dict[str, Any]]) -> None:
         batch: list[dict[str, Any]] = []
-        for item in items:
-            batch.append({"PutRequest": {"Item": item}})
+        for request in requests:
+            batch.append(request)
             if len(batch) == _WRITES:
                 self._write_batch(batch)
                 batch = []
@@ -277,53 +351,16 @@ class DynamoWindows:
         # Full jitter (AWS Builders' Library, "Timeouts, retries and backoff with jitter").
         self.sleep(random.random() * 0.05 * 2**attempt)  # noqa: S311 - no secret
 
+    def _shard(self, shard: int) -> str:
+        return shard_key(shard, self.shard_count)["S"]
 
-def partial_key(partial: PartialItem) -> Item:
-    """Key of a segment: by what it holds, so that it is written twice to the same place."""
-    label = _LABELS.label(partial.window)
-    return {
-        "pk": {"S": f"shard#{partial.shard:04d}"},
-        "sk": {"S": f"{label}#{partial.batch_id}#{partial.segment:03d}"},
-    }
-
-
-def batch_key(batch_id: str) -> Item:
-    """Key of a manifest."""
-    return {"pk": {"S": "batch"}, "sk": {"S": batch_id}}
-
-
-def _partial_item(partial: PartialItem, expires_s: int) -> Item:
-    return {
-        **partial_key(partial),
-        "data": {"B": partial.data},
-        "events": {"N": str(partial.events)},
-        "expires": {"N": str(expires_s)},
-    }
-
-
-def _manifest(item: Item) -> Manifest:
-    fields = json.loads(item["manifest"]["S"])
-    fields["dedup"] = DedupRule(fields["dedup"])
-    fields["windows"] = {int(window): events for window, events in fields["windows"].items()}
-    fields["shards"] = tuple(fields["shards"])
-    erased = json.loads(item["erased"]["S"]) if "erased" in item else {}
-    fields["erased"] = {int(window): Erased(*counts) for window, counts in erased.items()}
-    return Manifest(**fields)
-
-
-def _told_once(manifest: Manifest) -> str:
-    """What a batch says when it is read; what is erased of it later has an attribute of its own."""
-    fields = asdict(manifest)
-    del fields["erased"]
-    return json.dumps(fields, sort_keys=True)
-
-
-def _window_key(window: int) -> str:
-    return f"window#{_LABELS.label(window)}"
-
-
-def _text(value: Mapping[str, str | int]) -> str:
-    return json.dumps(dict(value), sort_keys=True)
+    def _partial_item(self, partial: PartialItem, expires_s: int) -> Item:
+        return {
+            **partial_key(partial, self.shard_count),
+            "data": {"B": partial.data},
+            "events": {"N": str(partial.events)},
+            "expires": {"N": str(expires_s)},
+        }
 
 
 def _met(write: Callable[[], object]) -> bool:

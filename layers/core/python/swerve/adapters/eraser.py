@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from swerve.adapters.alerts import alert_key
-from swerve.adapters.dynamodb import batch_key, partial_key
 from swerve.adapters.faults import code_of, transient
+from swerve.adapters.items import batch_key, erased_text, layout_is, partial_key
 from swerve.errors import TransientFault
 
 if TYPE_CHECKING:
@@ -36,11 +35,13 @@ class AwsEraser:
     ) -> None:
         """Give a partial other bytes (none: delete it) and note it in its manifest: both or none.
 
-        One transaction: at no time does a manifest count what its partials do not hold.
+        One transaction: at no time does a manifest count what its partials do not hold. Once
+        shards are being split it writes nothing, as the partial may have been copied already.
         """
+        table = self.settings.windows_table
         where = {
-            "TableName": self.settings.windows_table,
-            "Key": partial_key(partial),
+            "TableName": table,
+            "Key": partial_key(partial, self.settings.shard_count),
             "ConditionExpression": "attribute_exists(pk)",  # else it has expired
         }
         write: dict[str, Any] = {"Delete": where}
@@ -59,21 +60,25 @@ class AwsEraser:
         try:
             with transient(f"erasure in batch {partial.batch_id}"):
                 self.dynamodb.transact_write_items(
-                    TransactItems=[write, {"Update": self._note(before, after)}]
+                    TransactItems=[
+                        {"ConditionCheck": layout_is(table, self.settings.layout)},
+                        write,
+                        {"Update": self._note(before, after)},
+                    ]
                 )
         except ClientError as error:
             if code_of(error) != "TransactionCanceledException":
                 raise
             raise TransientFault(
-                f"batch {partial.batch_id} was changed or expired while it was erased from:"
+                f"batch {partial.batch_id} was changed, split or expired while it was erased from:"
                 " run the same command again"
             ) from error
 
-    def remove_partial(self, partial: PartialItem) -> None:
-        """Delete the partial of a batch without a manifest."""
+    def remove_partial(self, partial: PartialItem, shard_count: int) -> None:
+        """Delete a partial that exists for nobody, of one of so many shards."""
         with transient(f"delete in batch {partial.batch_id}"):
             self.dynamodb.delete_item(
-                TableName=self.settings.windows_table, Key=partial_key(partial)
+                TableName=self.settings.windows_table, Key=partial_key(partial, shard_count)
             )
 
     def remove_alert(self, row: AlertRow) -> None:
@@ -94,7 +99,7 @@ class AwsEraser:
         """Delete files of the data bucket."""
         self._delete([{"Key": key} for key in keys])
 
-    def remove_old_versions(self, prefix: str, ending: str = "") -> None:
+    def remove_old_versions(self, prefix: str, endings: Sequence[str] = ("",)) -> None:
         """Delete what a versioned bucket keeps of files that were overwritten or deleted."""
         versions, markers = [], []
         pages = self.s3.get_paginator("list_object_versions")
@@ -108,16 +113,16 @@ class AwsEraser:
                 [
                     {"Key": v["Key"], "VersionId": v["VersionId"]}
                     for v in found
-                    if v["Key"].endswith(ending)
+                    if v["Key"].endswith(tuple(endings))
                 ]
             )
 
     def _note(self, before: Manifest, after: Manifest) -> dict[str, Any]:
         """Compare and set what the manifest says of erasures."""
-        values = {":after": {"S": _text(after)}}
+        values = {":after": {"S": erased_text(after)}}
         condition = "attribute_exists(pk) AND attribute_not_exists(erased)"
         if before.erased:
-            values[":before"] = {"S": _text(before)}
+            values[":before"] = {"S": erased_text(before)}
             condition = "erased = :before"
         return {
             "TableName": self.settings.windows_table,
@@ -144,7 +149,3 @@ class AwsEraser:
 
 def _erased(before: Manifest, after: Manifest) -> int:
     return sum(before.held.values()) - sum(after.held.values())
-
-
-def _text(manifest: Manifest) -> str:
-    return json.dumps(manifest.erased, sort_keys=True)

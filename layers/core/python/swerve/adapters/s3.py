@@ -74,6 +74,11 @@ class S3Data:
                     return None
                 raise
 
+    def remove(self, key: str) -> None:
+        """Delete; harmless where there is no such key."""
+        with transient(f"delete of {key}"):
+            self.client.delete_object(Bucket=self.bucket, Key=key)
+
     def keys(self, prefix: str) -> Iterator[str]:
         """All keys under a prefix, in order."""
         pages = self.client.get_paginator("list_objects_v2")

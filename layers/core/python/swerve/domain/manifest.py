@@ -76,7 +76,7 @@ class Manifest:
     shards : tuple
         Shards that hold a partial of this batch.
     segments : int
-        Partial items written; readers check that they found them all.
+        Partial items written, as `shards` by ingest or by the last split.
     watermark_ms : int
         99.9th percentile of the event times.
     erased : dict

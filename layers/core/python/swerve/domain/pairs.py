@@ -223,6 +223,23 @@ class PairTable:
         ring = self.ring.only(users, self.runs.first[users] - runs.first)
         return PairTable(self.keys, runs, self.key.take(rows), self.code.take(rows, axis=0), ring)
 
+    def trimmed(self) -> PairTable:
+        """Forget keys of which there is no pair, and seasons of before a key had one.
+
+        After `only`, the table is what it would be if there had never been other users.
+        """
+        slots = np.zeros(self.keys.size, np.intp)  # of the ring in which a key was known
+        older = np.ones(self.key.size, np.bool_)
+        for place, slot in enumerate(self.ring):
+            slots[self.key[slot.rows]] = place + 1
+            older[slot.rows] = False
+        slots[self.key[older | self.code.any(axis=1)]] = len(self.ring)
+        known = np.flatnonzero(slots)
+        places = np.arange(len(self.ring))[:, None]
+        season = np.where(places < slots, self.ring.season, np.float32(1))[:, known]
+        key = np.searchsorted(known, self.key).astype(np.int32)
+        return replace(self, keys=self.keys[known], key=key, ring=replace(self.ring, season=season))
+
     def recent(self) -> NDArray[np.int64]:
         """Counts of each pair in the ring, int64[P, K]."""
         total = np.zeros(self.code.shape, np.int64)

@@ -204,6 +204,11 @@ class ShardState:
             items=self.items.only(rows),
         )
 
+    def apart(self, rows: NDArray[np.intp]) -> ShardState:
+        """Some users, by ascending rows, as if there had never been others."""
+        some = self.only(rows)
+        return replace(some, categories=some.categories.trimmed(), items=some.items.trimmed())
+
     def rename(self, old: NDArray[np.uint64], new: NDArray[np.uint64]) -> ShardState:
         """Give users their pseudonym under a new key; unknown old names are ignored."""
         cohort, order = self.cohort.renamed(old, new)
