@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.detection import harness, left_out, parts, peers, peers_slow, shop
+from training import evaluate
 from training.evaluate import false_discoveries, outcomes, ratio_of_recalls, summarise
 from training.panels import household_panel, real_panel, shop_panel, simulated_panel
 from training.progress import Progress
@@ -302,8 +303,8 @@ def _peers(
 def _one_peer(
     setup: Setup, name: str, panels: list[Path], budget: float, calm: Path | None = None
 ) -> pd.DataFrame:
-    """Outcomes of a peer on some panels; kept until the code of the peers changes."""
-    sources = (peers, peers_slow, harness, shop)
+    """Outcomes of a peer on some panels; kept until the code that makes them changes."""
+    sources = (peers, peers_slow, harness, shop, evaluate)
     code = "".join(Path(str(module.__file__)).read_text() for module in sources)
     what = json.dumps([code, name, [panel.name for panel in panels], budget, str(calm)])
     kept = setup.panels / "peers" / f"{blake2b(what.encode(), digest_size=12).hexdigest()}.parquet"
