@@ -16,10 +16,10 @@ from swerve.domain.evidence_interest import (
     item_views,
     switches,
 )
-from swerve.domain.matching import BIN_WIDTH
+from swerve.domain.matching import BIN_WIDTH, own_part
 from swerve.domain.population import AGES_WEEKS, Context, Population
 from swerve.domain.profile import ShardState
-from swerve.domain.running import ENDING, Histograms
+from swerve.domain.running import ENDING, Histograms, RunningCalibration
 from swerve.domain.totals import Totals, totals_of
 from swerve.domain.window import DAY_MS, WindowSpec
 
@@ -320,6 +320,21 @@ def test_a_surge_is_counted_when_it_has_ended():
     assert all(deepest[age] < largest - 1 for age in range(28, 50) if age != over)
     # AND the other goes on, and is not counted
     assert all(going[age][1] for age in range(36, 50))
+
+
+def test_a_tenth_of_the_shop_that_leaves_is_no_holiday():
+    # GIVEN a tenth of the users leaves in week 24
+    def volume(user, week):
+        return 0.0 if user < 40 and week >= 24 else 1.0
+
+    running, part = RunningCalibration.empty(), {}
+    for context, _, (scores,) in walk(shop(users=400, weeks=32, rate=20, volume=volume)):
+        place = list(Head).index(Head.ENGAGEMENT)
+        now, before = (h.calm[place].sum(axis=0) for h in (scores.histograms, running))
+        part[context.age] = own_part(now, before)
+        running = running.advance(scores.histograms, WEEKLY)
+    # THEN it is not taken for something that everybody does, once it lasts
+    assert all(part[age] == 1.0 for age in range(27, 32))
 
 
 def test_what_goes_on_while_the_shop_is_closed_goes_on():

@@ -144,6 +144,23 @@ def test_fdr_needs_the_number_of_tests() -> None:
     assert len(decisions) == 1
 
 
+@pytest.mark.parametrize("fdr_q", [0.0, 0.1])
+def test_a_surge_of_a_category_is_told_once(fdr_q: float) -> None:
+    # GIVEN as many users surge as make a group
+    users = [candidate(f"u-{user:016x}", Kind.SURGE, p_value=1e-6) for user in range(25)]
+    tests = {(level, head): 10_000 for level in Level for head in Head}
+    rules = replace(RULES, fdr_q=fdr_q, tests=tests if fdr_q else None)
+    memory, alone = select(Selection(), WINDOW, users, rules)
+    (group,) = [d for d in alone if d.action is Action.SELECTED]
+    # WHEN the category itself surges, too, in the same window or in the next
+    own = candidate(group.subject, Kind.SURGE, p_value=1e-6, level=Level.CATEGORY)
+    _, together = select(Selection(), WINDOW, [*users, own], rules)
+    _, after = select(memory, WINDOW + WEEK, [replace(own, window=WINDOW + WEEK)], rules)
+    # THEN
+    assert [d.action for d in together if d.level is Level.CATEGORY] == [Action.SELECTED]
+    assert [d.action for d in after if d.level is Level.CATEGORY] == [Action.HELD]
+
+
 def test_windows_come_in_order() -> None:
     memory, _ = select(Selection(), WINDOW, [], RULES)
     with pytest.raises(ValueError, match="after window"):

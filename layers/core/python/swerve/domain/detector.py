@@ -124,6 +124,9 @@ class Detector:
         old_enough = context.age >= _LEARN_WEEKS * per_week
         learnt = {head: some & old_enough for head, some in judged_by.items()}
         learnt[Head.INTEREST] &= state.wary == 0
+        # Whoever is silent or busy for long is no sign of a holiday.
+        for head, known in ((Head.ENGAGEMENT, state.engaged), (Head.SURGE, state.surged)):
+            learnt[head] &= ~(known[:, 0] < np.log(SUSPECT_P))
         above = used & (evidence["events_high"] > 0)
         surged, calmed = _surged(state, log_p[Head.SURGE], bucket[Head.SURGE], used, above)
         over = {Head.ENGAGEMENT: _silences(state), Head.SURGE: calmed}

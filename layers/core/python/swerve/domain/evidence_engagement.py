@@ -81,7 +81,7 @@ def weekly(state: ShardState, context: Context, users: NDArray[np.intp]) -> dict
 def engagement_evidence(
     state: ShardState, context: Context, judged: NDArray[np.bool_]
 ) -> dict[str, Floats]:
-    """All statistics of the engagement head, float64[U] each; larger says changed.
+    """All statistics of engagement and of surges, float64[U] each; larger says changed.
 
     Users who are not to be judged have NaN everywhere.
     """

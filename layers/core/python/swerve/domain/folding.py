@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
-from swerve.domain.candidate import Candidate, Evidence, Kind, Level, Share, Units
+from swerve.domain.candidate import Candidate, Evidence, Head, Kind, Level, Share, Units
 from swerve.domain.detectors import GROUP
-
-if TYPE_CHECKING:
-    from swerve.domain.candidate import Head
 
 
 def fold(
@@ -75,7 +71,8 @@ def _as_category(members: list[Candidate], fold_users: int) -> Candidate:
     return Candidate(
         Level.CATEGORY,
         f"c-{category:016x}",
-        first.head,
+        # Only users have surges of their own head; a category's is told once, whoever saw it.
+        Head.ENGAGEMENT if first.head is Head.SURGE else first.head,
         first.kind,
         first.window,
         min(member.change_window for member in members),

@@ -131,11 +131,13 @@ def own_level(state: ShardState, context: Context) -> NDArray[np.float32]:
     width = state.events.shape[1]
     decay = state.decay ** np.arange(1, width)
     age = (context.window - state.first) // state.days
-    lived = np.clip(age, 0, width - 1)
+    # As in evidence, that something happened in the first window says nothing of how often.
+    lived = np.clip(age - 1, 0, width - 1)
+    later = np.arange(1, width) < age[:, None]
     level = np.empty((state.first.size, 2), np.float32)
     rings: tuple[NDArray[Any], NDArray[Any]] = (state.events, state.active)
     for kind, ring in enumerate(rings):
-        done = ring[:, 1:] @ decay.astype(np.float32)
+        done = (ring[:, 1:] * later) @ decay.astype(np.float32)
         spans = np.concatenate([[0.0], np.cumsum(decay * context.factor[1:width, kind])])
         old = state.old[:, 2 * kind : 2 * kind + 2] * state.decay**width
         prior = _PRIOR_WINDOWS * context.mean[kind]

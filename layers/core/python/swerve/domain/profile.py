@@ -64,7 +64,7 @@ class ShardState:
     engaged : float16[U, 2]
         Log p of engagement in this window, and its bucket; NaN where it was not judged.
     surged : float16[U, 2]
-        Least log p of the surge that goes on, and its bucket; NaN where none does.
+        Least log p of the surge that goes on, and the bucket now; NaN where none does.
     hidden, forecast, residuals : float16[U, S], float16[U, 2], float16[U, 16]
         Recurrent state, its forecast of the next window, past residuals (newest first, NaN = none).
     categories : PairTable

@@ -75,7 +75,7 @@ class Histograms:
     Attributes
     ----------
     calm : int64[heads, BUCKETS, BINS]
-        Of who was kept: of interest in a running shop, those calm before; else everybody.
+        Of who was kept: in a running shop, those calm before.
     ended : int64[2, BUCKETS, BINS]
         By head of `ENDING`: of who acts now, engagement in the window before; of who does no more
         than usual now, the largest surge since it was so before; all others at 0.

@@ -223,14 +223,19 @@ def select(
     # A category alert made by folding may itself be in its cool-down.
     told, held_groups = _hold_back(chosen, standings, window, rules)
     decisions += held_groups
+    passed: dict[str, float] = {}  # by what the members of a group were folded into
     for candidate, into in folded:
-        limit = limits[candidate.level, candidate.head]
+        limit = passed[into] = limits[candidate.level, candidate.head]
         decisions.append(_decision(Action.FOLDED, candidate, limit, into))
         standings[candidate.key] = _standing(candidate, limit, is_open=False)
     for candidate in told:
-        limit = limits[candidate.level, candidate.head]
-        decisions += _tell(candidate, limit, standings.get(candidate.key))
         is_group = any(found.detector == GROUP for found in candidate.evidence)
+        limit = (
+            passed[f"{candidate.subject}#{candidate.kind.value}"]
+            if is_group
+            else limits[candidate.level, candidate.head]
+        )
+        decisions += _tell(candidate, limit, standings.get(candidate.key))
         standings[candidate.key] = _standing(candidate, limit, is_open=not is_group)
 
     kept: list[Standing] = []
