@@ -38,17 +38,14 @@ COOLDOWN_WEEKS = 8
 ZONE = "America/New_York"
 SPLITS = ("train", "validation")  # the test split stays locked
 LEAST_SLOPE = 0.8
-LEAST_ACTIVE_WEEKS = 8  # of households that tables are measured on
-# Panels whose unchanged user-weeks say how often alarms fall: recipe, seed, least active weeks.
-# Half of the users of a canonical one change, and those before their change are seen early in the
-# year only, when fewer truly change.
-CONTROLS = (
-    ("canonical", 0, panels.DENSE_WEEKS),
-    ("canonical", 1, panels.DENSE_WEEKS),
-    ("unchanged", 0, panels.DENSE_WEEKS),
-)
-# Surges are rarer the more steadily people shop, and other shops' users are less steady.
-SURGE_CONTROLS = (("unchanged", 0, LEAST_ACTIVE_WEEKS),)
+# Panels by recipe, seed and least active weeks: unchanged households, all of which tables are
+# measured, and steady ones.
+ALL = (("unchanged", 0, 8),)
+STEADY = (("unchanged", 0, panels.DENSE_WEEKS),)
+# Those whose unchanged user-weeks say how often alarms fall. Half of the users of a canonical one
+# change, and those before their change are seen early in the year only, when fewer truly change.
+CONTROLS = (*(("canonical", seed, panels.DENSE_WEEKS) for seed in (0, 1)), *STEADY)
+_DAYS = (2.5, 4, 5.5, 7, 9, 12, 18)  # bounds of buckets of active days in eight weeks
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +111,7 @@ DESIGN: Mapping[Head, HeadDesign] = {
     ),
     Head.ENGAGEMENT: HeadDesign(
         weights={"events_low": 2, "days_low": 1},
-        edges=(2.5, 4, 5.5, 7, 9, 12, 18),
+        edges=_DAYS,
         power=0.7,
         share=0.45,
         steady_from=5.5,
@@ -122,11 +119,12 @@ DESIGN: Mapping[Head, HeadDesign] = {
     ),
     Head.SURGE: HeadDesign(
         weights={"events_high": 1},
-        edges=(2.5, 4, 5.5, 7, 9, 12, 18),
+        edges=_DAYS,
         power=0.7,
         share=0.07,
         as_ratios=True,
-        controls=SURGE_CONTROLS,
+        # Surges are rarer the more steadily people shop, and other shops' users are less steady.
+        controls=ALL,
     ),
 }
 
@@ -282,13 +280,13 @@ def seen_in(calibration: Calibration, folders: Sequence[Path], zone: str, days: 
 
 
 def with_bulk(
-    heads: Mapping[Head, HeadTables], days: int, steady: Seen, sparse: Seen
+    heads: Mapping[Head, HeadTables], days: int, steady: Seen, every: Seen
 ) -> dict[Head, HeadTables]:
     """Add what the running calibration compares a shop with.
 
-    Surges are rare, so they are counted on `sparse` users too; among those silences are longer.
+    Surges are rare, so they are counted of `every` household; of all, silences are longer.
     """
-    measured = {Head.ENGAGEMENT: steady, Head.SURGE: sparse}
+    measured = {Head.ENGAGEMENT: steady, Head.SURGE: every}
     made = dict(heads)
     for place, head in enumerate(Head):
         if head in ENDING:
@@ -341,18 +339,15 @@ def main() -> None:
     options = parser.parse_args()
     days = (7, 1) if options.daily else (7,)
     walked = _Walked(options.panels)
-    few = [("unchanged", 0, LEAST_ACTIVE_WEEKS)]
-    steady = [("unchanged", 0, panels.DENSE_WEEKS)]
     heads = {}
     for head, design in DESIGN.items():
-        tables = tables_of(design, head, walked(few, 7), walked(steady, 7))
+        tables = tables_of(design, head, walked(ALL, 7), walked(STEADY, 7))
         controls = [one for d in days for one in walked(design.controls, d)]
         heads[head] = with_alarms(tables, head, controls)
     for d in days:
         told = Calibration(heads)
-        steady_seen = seen_in(told, walked.folders(steady)[:1], ZONE, d)
-        sparse_seen = seen_in(told, walked.folders(few), ZONE, d)
-        heads = with_bulk(heads, d, steady_seen, sparse_seen)
+        steady = seen_in(told, walked.folders(STEADY)[:1], ZONE, d)
+        heads = with_bulk(heads, d, steady, seen_in(told, walked.folders(ALL), ZONE, d))
     options.out.write_text(Calibration(heads).to_json() + "\n")
 
 

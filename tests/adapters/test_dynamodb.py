@@ -8,35 +8,15 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 from swerve.adapters.alerts import DynamoAlerts
 from swerve.adapters.dynamodb import DynamoWindows
-from swerve.domain.manifest import DedupRule, Manifest
 from swerve.errors import TransientFault
 from swerve.ports import LAYOUT, AlertRow, PartialItem, WindowControl
 
+from tests.domain.manifests import manifest
 from tests.fakes import ManualClock
 
 EXPIRES_S = 2_000_000_000
 SHARDS: dict[str, str | int] = {"shards": 8}
-MANIFEST = Manifest(
-    batch_id="b1",
-    key="events/a.csv",
-    version="v1",
-    source="web",
-    adapter="common",
-    dedup=DedupRule.ID,
-    key_id="k1",
-    rows=10,
-    packed=7,
-    duplicates=1,
-    rejected={"no_user": 2},
-    windows={17168: 4, 17175: 3},
-    shards=(0, 3),
-    segments=4,
-    first_ms=1,
-    last_ms=2,
-    watermark_ms=2,
-    size_bytes=100,
-    uploaded_ms=3,
-)
+MANIFEST = manifest(rows=10, duplicates=1, rejected={"no_user": 2}, shards=(0, 3), segments=4)
 ROW = AlertRow(17168, "u-01#drop", "A1", "selected", "open", "low", '{"a": 1}', 1, 5, "email")
 
 

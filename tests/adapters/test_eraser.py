@@ -9,11 +9,12 @@ from moto import mock_aws
 from swerve.adapters.alerts import DynamoAlerts
 from swerve.adapters.dynamodb import DynamoWindows
 from swerve.adapters.eraser import AwsEraser
-from swerve.domain.manifest import DedupRule, Erased, Manifest
+from swerve.domain.manifest import Erased
 from swerve.errors import TransientFault
 from swerve.ports import LAYOUT, AlertRow, PartialItem, UploadedObject
 from swerve.settings import Settings
 
+from tests.domain.manifests import manifest
 from tests.fakes import ManualClock
 
 SETTINGS = Settings(
@@ -22,27 +23,7 @@ SETTINGS = Settings(
 EXPIRES_S = 2_000_000_000
 WINDOW = 17168
 PARTIAL = PartialItem(3, WINDOW, "b1", 0, b"mine and yours", 5)
-MANIFEST = Manifest(
-    batch_id="b1",
-    key="events/a.csv",
-    version="v1",
-    source="web",
-    adapter="common",
-    dedup=DedupRule.ID,
-    key_id="k1",
-    rows=7,
-    packed=7,
-    duplicates=0,
-    rejected={},
-    windows={WINDOW: 5, WINDOW + 7: 2},
-    shards=(3,),
-    segments=2,
-    first_ms=1,
-    last_ms=2,
-    watermark_ms=2,
-    size_bytes=100,
-    uploaded_ms=3,
-)
+MANIFEST = manifest(windows={WINDOW: 5, WINDOW + 7: 2}, shards=(3,))
 
 
 class Cloud:

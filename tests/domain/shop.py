@@ -1,14 +1,24 @@
-"""A small simulated shop for tests of detection: every user has a taste, a rate, and habits."""
+"""A small simulated shop for tests of detection, and the walk through its windows.
+
+Every user has a taste, a rate, and habits.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from swerve.domain.behaviour import Behaviour
+from swerve.domain.calibration import Calibration
+from swerve.domain.counts import count_window, split_windows
+from swerve.domain.detector import Detector
 from swerve.domain.event import Events
-from swerve.domain.window import DAY_MS
+from swerve.domain.population import Context, Population
+from swerve.domain.profile import ShardState
+from swerve.domain.totals import Totals, totals_of
+from swerve.domain.window import DAY_MS, WindowSpec
 
 FIRST_DAY = 17_168  # Monday 2017-01-02
 WEEK_MS = 7 * DAY_MS
+WEEKLY = WindowSpec(7, "UTC")
 
 
 def shop(
@@ -60,3 +70,22 @@ def shop(
 def name(user: int) -> int:
     """Pseudonym of the shop's n-th user."""
     return ((user + 1) * 0x9E3779B97F4A7C15) % (1 << 64)
+
+
+def walk(events, spec=WEEKLY, parts=1, reload=False):
+    """Score all windows in `parts` shards; yields (contexts, states, scores)."""
+    detector = Detector(spec, Calibration.shipped())
+    population = Population.empty(spec)
+    states = [ShardState.empty(spec) for _ in range(parts)]
+    for window, inside in split_windows(events, spec):
+        shard = inside.user % np.uint64(parts)
+        counts = [count_window(inside.take(shard == p), spec, window) for p in range(parts)]
+        totals = [totals_of(c, s.cohort)[0] for c, s in zip(counts, states, strict=True)]
+        population, context, _ = population.advance(window, Totals.sum(totals))
+        if reload:
+            context = Context.from_bytes(context.to_bytes())
+            population = Population.from_bytes(population.to_bytes())
+            states = [ShardState.from_bytes(s.to_bytes()) for s in states]
+        done = [detector.score(s, c, context) for s, c in zip(states, counts, strict=True)]
+        states = [state for state, _ in done]
+        yield context, states, [scores for _, scores in done]

@@ -7,7 +7,7 @@ import pytest
 from scipy.special import gammaln
 from swerve.domain.calibration import Calibration, Recalibration
 from swerve.domain.candidate import Head, Kind
-from swerve.domain.counts import HOUR_MS, count_window, split_windows
+from swerve.domain.counts import HOUR_MS
 from swerve.domain.detector import Detector
 from swerve.domain.event import Events
 from swerve.domain.evidence_interest import (
@@ -16,35 +16,11 @@ from swerve.domain.evidence_interest import (
     item_views,
     switches,
 )
-from swerve.domain.matching import BIN_WIDTH, own_part
-from swerve.domain.population import AGES_WEEKS, Context, Population
-from swerve.domain.profile import ShardState
-from swerve.domain.running import ENDING, Histograms, RunningCalibration
-from swerve.domain.totals import Totals, totals_of
+from swerve.domain.population import AGES_WEEKS
+from swerve.domain.running import Histograms
 from swerve.domain.window import DAY_MS, WindowSpec
 
-from tests.domain.shop import FIRST_DAY, name, shop
-
-WEEKLY = WindowSpec(7, "UTC")
-
-
-def walk(events, spec=WEEKLY, parts=1, reload=False):
-    """Score all windows in `parts` shards; yields (contexts, states, scores)."""
-    detector = Detector(spec, Calibration.shipped())
-    population = Population.empty(spec)
-    states = [ShardState.empty(spec) for _ in range(parts)]
-    for window, inside in split_windows(events, spec):
-        shard = inside.user % np.uint64(parts)
-        counts = [count_window(inside.take(shard == p), spec, window) for p in range(parts)]
-        totals = [totals_of(c, s.cohort)[0] for c, s in zip(counts, states, strict=True)]
-        population, context, _ = population.advance(window, Totals.sum(totals))
-        if reload:
-            context = Context.from_bytes(context.to_bytes())
-            population = Population.from_bytes(population.to_bytes())
-            states = [ShardState.from_bytes(s.to_bytes()) for s in states]
-        done = [detector.score(s, c, context) for s, c in zip(states, counts, strict=True)]
-        states = [state for state, _ in done]
-        yield context, states, [scores for _, scores in done]
+from tests.domain.shop import FIRST_DAY, WEEKLY, name, shop, walk
 
 
 @pytest.fixture(scope="module")
@@ -279,87 +255,6 @@ def test_a_basket_or_two_are_no_interest_to_compare(when, days):
     # THEN only of the others a past and a present can be compared
     assert not np.any(told & few)
     assert np.any(told & ~few)
-
-
-def test_a_silence_is_counted_when_it_has_ended():
-    # GIVEN a shop in which one user pauses for six weeks, and another leaves
-    def volume(user, week):
-        paused, left = user == 0 and 14 <= week < 20, user == 1 and week >= 14
-        return 0.0 if paused or left else 1.0
-
-    lone = np.array([name(0), name(1)], np.uint64)
-    deepest = {}
-    for context, (state,), (scores,) in walk(shop(users=30, weeks=22, rate=20, volume=volume)):
-        told = scores.histograms.ended[list(ENDING).index(Head.ENGAGEMENT)]
-        deepest[context.age] = int(np.flatnonzero(told.sum(axis=0)).max(initial=0))
-        known = state.engaged[np.isin(state.users, lone), 0]
-    # THEN the pause stands for what it was in the week of the return, and not before
-    assert deepest[20] > 2 * max(deepest[age] for age in range(14, 20))
-    # AND who left is never counted but as one who does nothing unusual
-    assert np.isfinite(known).all()
-    assert deepest[21] < deepest[20]
-
-
-def test_a_surge_is_counted_when_it_has_ended():
-    # GIVEN a shop in which one user does four times as much for six weeks, and another for good
-    def volume(user, week):
-        return 4.0 if (user == 0 and 30 <= week < 36) or (user == 1 and week >= 30) else 1.0
-
-    both = np.array([name(0), name(1)], np.uint64)
-    peak, deepest, going = {}, {}, {}
-    for context, (state,), (scores,) in walk(shop(users=30, weeks=50, rate=20, volume=volume)):
-        told = scores.histograms.ended[list(ENDING).index(Head.SURGE)]
-        deepest[context.age] = int(np.flatnonzero(told.sum(axis=0)).max(initial=0))
-        at = np.searchsorted(state.users, both)
-        going[context.age] = np.isfinite(state.surged[at, 0]).tolist()
-        peak[context.age] = -np.log(scores.p[Head.SURGE][at]) / BIN_WIDTH
-    over = min(age for age, (first, _) in going.items() if age > 36 and not first)
-    largest = max(peak[age][0] for age in range(30, over))
-    # THEN it counts as what it was at most, once, in the week in which it is over
-    assert deepest[over] == int(largest)
-    assert all(deepest[age] < largest - 1 for age in range(28, 50) if age != over)
-    # AND the other goes on, and is not counted
-    assert all(going[age][1] for age in range(36, 50))
-
-
-def test_a_tenth_of_the_shop_that_leaves_is_no_holiday():
-    # GIVEN a tenth of the users leaves in week 24
-    def volume(user, week):
-        return 0.0 if user < 40 and week >= 24 else 1.0
-
-    running, part = RunningCalibration.empty(), {}
-    for context, _, (scores,) in walk(shop(users=400, weeks=32, rate=20, volume=volume)):
-        place = list(Head).index(Head.ENGAGEMENT)
-        now, before = (h.calm[place].sum(axis=0) for h in (scores.histograms, running))
-        part[context.age] = own_part(now, before)
-        running = running.advance(scores.histograms, WEEKLY)
-    # THEN it is not taken for something that everybody does, once it lasts
-    assert all(part[age] == 1.0 for age in range(27, 32))
-
-
-def test_what_goes_on_while_the_shop_is_closed_goes_on():
-    # GIVEN windows of one day of a shop that is closed at weekends
-    events = shop(users=40, weeks=12, rate=20)
-    weekday = (events.time_ms // DAY_MS - FIRST_DAY) % 7
-    steps = list(walk(events.take(weekday < 5), WindowSpec(1, "UTC")))
-    # THEN on Monday it is still known what was unusual on Friday
-    closed = [place for place, (context, _, _) in enumerate(steps) if context.gap and place > 60]
-    assert len(closed) >= 4
-    for place in closed:
-        (_, (before,), _), (_, (after,), _) = steps[place - 1], steps[place]
-        assert np.isfinite(before.engaged[:, 0]).any()
-        assert np.isfinite(before.surged[:, 0]).any()
-        assert np.array_equal(after.engaged, before.engaged, equal_nan=True)
-        assert np.array_equal(after.surged, before.surged, equal_nan=True)
-
-
-def test_who_has_a_last_p_value_keeps_it_in_the_checkpoint():
-    *_, (_, (state,), (scores,)) = walk(shop(users=10, weeks=14))
-    back = ShardState.from_bytes(state.to_bytes())
-    assert np.array_equal(back.surged, state.surged, equal_nan=True)
-    kept = back.engaged
-    assert np.exp(kept[:, 0].astype(float)) == pytest.approx(scores.p[Head.ENGAGEMENT], rel=0.01)
-    assert kept[:, 1].tolist() == scores.bucket[Head.ENGAGEMENT].tolist()
 
 
 def test_a_user_takes_at_most_a_kilobyte():

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from swerve.domain.evidence_engagement import HIGH, LOW, Trailing, gains, weekly
 from swerve.domain.totals import WEEKLY_DECAY
 
-from tests.domain.shop import shop
-from tests.domain.test_detector import walk
+from tests.domain.shop import shop, walk
 
 ALL = slice(0, 8)
 

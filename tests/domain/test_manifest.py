@@ -1,28 +1,10 @@
 from __future__ import annotations
 
-from swerve.domain.manifest import DedupRule, Erased, Manifest
+from swerve.domain.manifest import Erased
 
-MANIFEST = Manifest(
-    batch_id="b1",
-    key="events/a.csv",
-    version="v1",
-    source="web",
-    adapter="common",
-    dedup=DedupRule.ID,
-    key_id="k1",
-    rows=9,
-    packed=9,
-    duplicates=0,
-    rejected={},
-    windows={7: 4, 14: 5},
-    shards=(0,),
-    segments=2,
-    first_ms=1,
-    last_ms=2,
-    watermark_ms=2,
-    size_bytes=100,
-    uploaded_ms=3,
-)
+from tests.domain.manifests import manifest
+
+MANIFEST = manifest(rows=9, packed=9, windows={7: 4, 14: 5})
 
 
 def test_what_is_erased_adds_up_and_the_counts_stay() -> None:

@@ -9,8 +9,7 @@ from swerve.domain.candidate import Head, Kind
 from swerve.domain.detector import Detector
 from swerve.domain.window import DAY_MS, WindowSpec
 
-from tests.domain.shop import FIRST_DAY, name, shop
-from tests.domain.test_detector import walk
+from tests.domain.shop import FIRST_DAY, name, shop, walk
 
 WEEKS = 24
 RETURN = 20  # of user 0, who is away for the three weeks before

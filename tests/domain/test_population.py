@@ -5,8 +5,7 @@ import pytest
 from swerve.domain.profile import ShardState
 from swerve.domain.window import DAY_MS, WindowSpec
 
-from tests.domain.shop import FIRST_DAY, shop
-from tests.domain.test_detector import walk
+from tests.domain.shop import FIRST_DAY, shop, walk
 
 
 def habits(days, **shape):

@@ -15,10 +15,8 @@ from swerve.domain.running import (
 )
 from swerve.domain.window import WindowSpec
 
-from tests.domain.shop import shop
-from tests.domain.test_detector import walk
+from tests.domain.shop import WEEKLY, shop, walk
 
-WEEKLY = WindowSpec(7, "UTC")
 BULK = Calibration.shipped().bulk(WEEKLY)
 USERS, WEEKS = 4_000, 30
 QUIET = Histograms(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from swerve import run as runs
-from swerve.domain.manifest import NOTHING, Erased
+from swerve.domain.manifest import NOTHING, Erased, erased_of
 
 if TYPE_CHECKING:
     from swerve.domain.window import WindowSpec
@@ -64,8 +64,9 @@ def ledger(windows: Windows, data: Data, spec: WindowSpec) -> Ledger:
     sums: Counter[str] = Counter()
     rejected: Counter[str] = Counter()
     held: Counter[int] = Counter()
-    erased: dict[int, Erased] = {}
-    for manifest in windows.manifests():
+    manifests = list(windows.manifests())
+    erased = erased_of(manifests)
+    for manifest in manifests:
         sums.update(
             batches=1,
             rows=manifest.rows,
@@ -74,9 +75,6 @@ def ledger(windows: Windows, data: Data, spec: WindowSpec) -> Ledger:
         )
         rejected.update(manifest.rejected)
         held.update(manifest.held)
-        for window, gone in manifest.erased.items():
-            erased[window] = erased.get(window, NOTHING).plus(gone)
-            sums["erased"] += gone.events
     for window, events in held.items():
         close = closes.get(spec.label(window))
         if window not in clean or close is None:
@@ -98,7 +96,7 @@ def ledger(windows: Windows, data: Data, spec: WindowSpec) -> Ledger:
         packed=sums["packed"],
         duplicates_in_file=sums["duplicates_in_file"],
         rejected=dict(sorted(rejected.items())),
-        erased=sums["erased"],
+        erased=sum(gone.events for gone in erased.values()),
         waiting=sums["waiting"],
         closed=sums["closed"],
         unique=sums["unique"],

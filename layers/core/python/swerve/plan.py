@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from swerve import run as runs
 from swerve.deployed import check_deployed
-from swerve.domain.manifest import NOTHING
+from swerve.domain.manifest import erased_of
 from swerve.domain.watermark import Progress
 from swerve.errors import Resharding
 from swerve.ports import LAYOUT
@@ -17,7 +17,6 @@ from swerve.run import Run
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from swerve.domain.manifest import Erased
     from swerve.ports import WindowControl
     from swerve.run import CloseDeps
 
@@ -124,16 +123,14 @@ def _run(deps: CloseDeps, progress: Progress) -> Run | None:
     horizon_ms = progress.horizon_ms(settings.horizon_days)
     # Late data reaches back to the horizon: it needs the state before the window that holds it.
     keep_from = next((w for w in span if spec.end_ms(w + spec.days) > horizon_ms), span[-1])
-    batches: dict[str, dict[int, int]] = {}
-    erased: dict[int, Erased] = {}
-    for manifest in deps.windows.manifests():
+    batches = {}
+    manifests = list(deps.windows.manifests())
+    for manifest in manifests:
         inside = {w: n for w, n in manifest.held.items() if span[0] <= w <= span[-1]}
         if inside:
             batches[manifest.batch_id] = dict(sorted(inside.items()))
-        for window in inside.keys() & manifest.erased.keys():
-            erased[window] = erased.get(window, NOTHING).plus(manifest.erased[window])
+    erased = {w: e for w, e in erased_of(manifests).items() if span[0] <= w <= span[-1]}
     seen = {c.window: c.dirty for c in control if span[0] <= c.window <= span[-1]}
-    erased = dict(sorted(erased.items()))
     draft = Run("", span, start, keep_from, settings.shard_count, seen, batches, erased)
     digest = blake2b(draft.to_json().encode(), digest_size=6).hexdigest()
     return replace(draft, name=f"{spec.label(span[-1])}-{digest}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from swerve import run as runs
 from swerve.domain.alert import StackFacts, named_keys
-from swerve.domain.candidate import Candidate, Head, Level
+from swerve.domain.candidate import Candidate, Head, Level, subject_kind
 from swerve.domain.selection import Decision, Selection, SelectionRules
 from swerve.domain.selection import select as decide
 from swerve.errors import SwerveError, TransientFault
@@ -136,7 +136,7 @@ def _rows(deps: SelectDeps, run: Run, before: Selection) -> list[AlertRow]:
     """Rows of the range, and those of earlier alerts that it may resolve or open again."""
     rows = [row for window in run.windows for row in deps.alerts.in_window(window)]
     for standing in before.standings:
-        row = deps.alerts.get(standing.window, f"{standing.subject}#{standing.kind.value}")
+        row = deps.alerts.get(standing.window, subject_kind(standing.subject, standing.kind))
         if row is not None:
             rows.append(row)
     return rows

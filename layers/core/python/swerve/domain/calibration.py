@@ -153,10 +153,8 @@ class Calibration:
 
     def bulk(self, spec: WindowSpec) -> Bulk:
         """What the running calibration compares a shop with."""
-        calm, ended = (
-            {h: said[spec.days] for h, t in self.heads.items() if (said := getattr(t, name))}
-            for name in ("calm", "ended")
-        )
+        calm = {head: t.calm[spec.days] for head, t in self.heads.items() if t.calm}
+        ended = {head: t.ended[spec.days] for head, t in self.heads.items() if t.ended}
         return Bulk(calm, ended, 7 // spec.days)
 
     def to_json(self) -> str:

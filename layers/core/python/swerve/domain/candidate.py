@@ -41,6 +41,11 @@ class Kind(StrEnum):
     CHURN_RISK = "churn_risk"
 
 
+def subject_kind(subject: str, kind: Kind) -> str:
+    """Sort key in the alerts table."""
+    return f"{subject}#{kind.value}"
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """One number that one detector says, and whether it votes for a change."""

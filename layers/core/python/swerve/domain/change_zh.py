@@ -120,7 +120,7 @@ def _activity_sentence(payload: Mapping[str, Any]) -> str:
 def _group_sentence(payload: Mapping[str, Any]) -> str:
     change = payload["change"]
     before, after = change["from"].get("name"), change["to"].get("name")
-    users = f"{payload['subject'].get('members', 0):,}名用户"
+    users = who_short(payload)
     when = f"在同一{span(payload)}内"
     match payload["kind"]:
         case "switch":

@@ -122,11 +122,7 @@ class Detector:
             log_p[head] = np.where(judged_by[head] & np.isfinite(log_p[head]), log_p[head], 0.0)
         # The shop's own calibration starts to learn before the first alarm may sound.
         old_enough = context.age >= _LEARN_WEEKS * per_week
-        learnt = {head: some & old_enough for head, some in judged_by.items()}
-        learnt[Head.INTEREST] &= state.wary == 0
-        # Whoever is silent or busy for long is no sign of a holiday.
-        for head, known in ((Head.ENGAGEMENT, state.engaged), (Head.SURGE, state.surged)):
-            learnt[head] &= ~(known[:, 0] < np.log(SUSPECT_P))
+        learnt = {h: judged_by[h] & calm & old_enough for h, calm in _calm(state).items()}
         above = used & (evidence["events_high"] > 0)
         surged, calmed = _surged(state, log_p[Head.SURGE], bucket[Head.SURGE], used, above)
         over = {Head.ENGAGEMENT: _silences(state), Head.SURGE: calmed}
@@ -190,6 +186,16 @@ def evidence_of(
     """Every statistic after a window, float64[U] each, NaN where not `judged` by its head."""
     interest = interest_evidence(state, context, judged[Head.INTEREST])
     return interest | engagement_evidence(state, context, judged[Head.ENGAGEMENT])
+
+
+def _calm(state: ShardState) -> dict[Head, NDArray[np.bool_]]:
+    """Who was not suspect before: what lasts says nothing of how everybody is in a window."""
+    suspect = np.log(SUSPECT_P)
+    return {
+        Head.INTEREST: state.wary == 0,
+        Head.ENGAGEMENT: ~(state.engaged[:, 0] < suspect),
+        Head.SURGE: ~(state.surged[:, 0] < suspect),
+    }
 
 
 def _engaged(

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import math
 
-from swerve.domain.candidate import Candidate, Evidence, Head, Kind, Level, Share, Units
+from swerve.domain.candidate import (
+    Candidate,
+    Evidence,
+    Head,
+    Kind,
+    Level,
+    Share,
+    Units,
+    subject_kind,
+)
 from swerve.domain.detectors import GROUP
 
 
@@ -37,7 +46,7 @@ def fold(
         group = _as_category(members, fold_users)
         # A category that alarms by itself is told once, in its own words.
         told = chosen.setdefault(group.key, group)
-        into = f"{told.subject}#{told.kind.value}"
+        into = subject_kind(told.subject, told.kind)
         folded.extend((member, into) for member in members)
     return [chosen[key] for key in sorted(chosen)], folded
 

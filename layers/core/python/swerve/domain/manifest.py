@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class DedupRule(StrEnum):
@@ -52,6 +55,15 @@ class Erased(NamedTuple):
 
 
 NOTHING = Erased(0, 0)
+
+
+def erased_of(manifests: Iterable[Manifest]) -> dict[int, Erased]:
+    """Add up what was erased of some batches, by ascending window."""
+    total: dict[int, Erased] = {}
+    for manifest in manifests:
+        for window, gone in manifest.erased.items():
+            total[window] = total.get(window, NOTHING).plus(gone)
+    return dict(sorted(total.items()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,7 +184,7 @@ def ended_table(
     if np.count_nonzero(seen) < 2:
         return prior
     at, to = ended_of(counts, compared, per_week)[seen], wanted[seen]
-    apart = np.append(True, np.diff(at) > 1e-3)[: at.size]
+    apart = np.append(True, np.diff(at) > 1e-3)
     at, to = at[apart], to[apart]
     if at.size < 2:
         return prior

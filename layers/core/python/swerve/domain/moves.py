@@ -166,10 +166,9 @@ class MovedMix:
         than since the week in which the mix changed most.
         """
         missed = (lately.now < lately.before) & (lately.surprise >= _CLEAR)
-        fell = (self.surprise >= _CLEAR) | missed
-        rose = self.often & (self.surprise >= _CLEAR)
+        clear = self.surprise >= _CLEAR
         first = self.before < UNKNOWN_SHARE if kind is Kind.NEW_INTEREST else None
-        return self.shares(fell, rose, first)
+        return self.shares(clear | missed, clear & self.often, first)
 
     def shares(
         self,

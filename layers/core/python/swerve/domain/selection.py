@@ -12,7 +12,7 @@ from enum import StrEnum
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from swerve.domain.candidate import Head, Kind, Level
+from swerve.domain.candidate import Head, Kind, Level, subject_kind
 from swerve.domain.detectors import GROUP
 from swerve.domain.folding import fold
 from swerve.domain.severity import Severity, severity_of
@@ -138,7 +138,7 @@ class Decision:
     @property
     def subject_kind(self) -> str:
         """Sort key in the alerts table."""
-        return f"{self.subject}#{self.kind.value}"
+        return subject_kind(self.subject, self.kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +231,7 @@ def select(
     for candidate in told:
         is_group = any(found.detector == GROUP for found in candidate.evidence)
         limit = (
-            passed[f"{candidate.subject}#{candidate.kind.value}"]
+            passed[subject_kind(candidate.subject, candidate.kind)]
             if is_group
             else limits[candidate.level, candidate.head]
         )
@@ -333,7 +333,7 @@ def _hold_back(
         if standing is None or not _cooling(standing, window, rules):
             free.append(candidate)
             continue
-        into = f"{standing.subject}#{standing.kind.value}"
+        into = subject_kind(standing.subject, standing.kind)
         held.append(_decision(Action.HELD, candidate, standing.p_limit, into))
         standings[standing.key] = replace(standing, held=standing.held + 1)
     return free, held
