@@ -114,7 +114,7 @@ def close(windows: list[tuple[int, Events]], spec: WindowSpec) -> tuple[int, int
     """Close window by window; user-windows and candidates."""
     tables = calibration.Calibration.shipped()
     scorer = detector.Detector(spec, tables, network())
-    limits, bulk = tables.p_threshold(BUDGET, spec), tables.bulk(spec)
+    limits, reference = tables.p_threshold(BUDGET, spec), tables.reference(spec)
     whole, cohort = shop.Population.empty(spec), sums.Cohort.empty(spec.days)
     state, seen = profile.ShardState.empty(spec), running.RunningCalibration.empty()
     user_windows = told = 0
@@ -125,7 +125,7 @@ def close(windows: list[tuple[int, Events]], spec: WindowSpec) -> tuple[int, int
         state, scores = scorer.score(
             profile.ShardState.from_bytes(state.to_bytes()), counted, context
         )
-        recalibration = seen.recalibration(bulk, scores.histograms)
+        recalibration = seen.recalibration(reference, scores.histograms)
         told += len(scorer.candidates(state, scores, context, recalibration, limits))
         seen = seen.advance(scores.histograms, spec)
         user_windows += state.users.size

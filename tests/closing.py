@@ -70,7 +70,7 @@ def shop(
         "key": key.astype(np.uint64) * np.uint64(0xD1B54A32D192ED03) + np.uint64(1),
         "time_ms": time.astype(np.int64),
         "behaviour": np.full(len(rows), Behaviour.PURCHASE, np.uint8),
-        "category": category.astype(np.uint64) + 1,
+        "category": (category.astype(np.uint64) + 1) * np.uint64(0xBF58476D1CE4E5B9),
         "item": category.astype(np.uint64) + 100,
         "value": np.ones(len(rows), np.float32),
     }

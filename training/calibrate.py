@@ -17,9 +17,10 @@ from swerve.adapters.local_events import read_canonical
 from swerve.domain import matching
 from swerve.domain.calibration import Calibration, HeadTables, soft_maximum
 from swerve.domain.candidate import Head
-from swerve.domain.detector import ACTIVITY, NOBODY, Detector, evidence_of, settled_in
+from swerve.domain.detector import ACTIVITY, Detector, evidence_of, settled_in
+from swerve.domain.peaks import calmest
 from swerve.domain.profile import ShardState
-from swerve.domain.running import ENDING, Histograms
+from swerve.domain.running import COMPARED, ENDING, Histograms
 from swerve.domain.tables import TailTable
 from swerve.domain.window import WindowSpec
 
@@ -193,9 +194,7 @@ def tables_of(
     single = TailTable.fitted(values, bucket, buckets, least, as_ratios=as_ratios)
     score = soft_maximum(-single.log_p(values, bucket), weights, design.power)[:, None]
     combined = TailTable.fitted(score, bucket, buckets, as_ratios=as_ratios)
-    return HeadTables(
-        names, weights, edges, design.power, single, combined, {}, design.share, {}, {}
-    )
+    return HeadTables(names, weights, edges, design.power, single, combined, {}, design.share, {})
 
 
 def log_p_of(tables: HeadTables, head: Head, walked: Walk) -> NDArray[np.float64]:
@@ -253,49 +252,52 @@ def with_alarms(tables: HeadTables, head: Head, walks: Sequence[Walk]) -> HeadTa
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Histograms of unchanged users of one panel or more, float64 by head and BINS."""
+    """Histograms of unchanged users of one panel or more, float64 by bucket and BINS.
 
-    calm: NDArray[np.float64]
-    every: NDArray[np.float64]
+    Attributes
+    ----------
+    peaks : float64[BUCKETS, BINS]
+        Of interest, that passed.
+    ended : float64[2, BUCKETS, BINS]
+    """
+
+    peaks: NDArray[np.float64]
     ended: NDArray[np.float64]
+
+    def of(self, head: Head) -> NDArray[np.float64]:
+        """What a head is compared by, float64[BINS]."""
+        counts = self.ended[list(ENDING).index(head)] if head in ENDING else self.peaks
+        return np.asarray(counts.sum(axis=0))
 
 
 def seen_in(calibration: Calibration, folders: Sequence[Path], zone: str, days: int) -> Seen:
     """Walk panels with tables and count p-values as a running shop would."""
     spec = WindowSpec(7 if days == 7 else 1, zone)
-    calm, every = (np.zeros((len(Head), matching.BINS)) for _ in range(2))
-    ended = np.zeros((len(ENDING), matching.BINS))
+    told = []
     detector = Detector(spec, calibration)
     for folder in folders:
         state = ShardState.empty(spec)
         events = read_canonical([folder / "EVENTS.csv.gz"], zone).events
         for counts, context in in_context(events, spec):
             state, scores = detector.score(state, counts, context)
-            calm += scores.histograms.calm.sum(axis=1)
-            ended += scores.histograms.ended.sum(axis=1)
-            log_p = {head: np.log(p) for head, p in scores.p.items()}
-            kept = dict.fromkeys(Head, scores.ready)
-            every += Histograms.of(log_p, scores.bucket, kept, NOBODY).calm.sum(axis=1)
-    return Seen(calm, every, ended)
+            told.append(scores.histograms)
+    every = Histograms.sum(told)
+    return Seen(calmest(every.passed.astype(np.float64)), every.ended.astype(np.float64))
 
 
-def with_bulk(
+def with_reference(
     heads: Mapping[Head, HeadTables], days: int, steady: Seen, every: Seen
 ) -> dict[Head, HeadTables]:
     """Add what the running calibration compares a shop with.
 
     Surges are rare, so they are counted of `every` household; of all, silences are longer.
     """
-    measured = {Head.ENGAGEMENT: steady, Head.SURGE: every}
     made = dict(heads)
-    for place, head in enumerate(Head):
-        if head in ENDING:
-            counts = measured[head].ended[list(ENDING).index(head)]
-            said = matching.ended_of(counts, ENDING[head], 7 // days)
-            made[head] = replace(made[head], ended=dict(made[head].ended) | {days: said})
-        else:
-            said = matching.calm_of(steady.calm[place], steady.every[place])
-            made[head] = replace(made[head], calm=dict(made[head].calm) | {days: said})
+    for head, tables in heads.items():
+        counts = (every if head is Head.SURGE else steady).of(head)
+        per_week = 7 // days if head in ENDING else 1
+        said = matching.ended_of(counts, COMPARED[head], per_week)
+        made[head] = replace(tables, ended=dict(tables.ended) | {days: said})
     return made
 
 
@@ -347,7 +349,7 @@ def main() -> None:
     for d in days:
         told = Calibration(heads)
         steady = seen_in(told, walked.folders(STEADY)[:1], ZONE, d)
-        heads = with_bulk(heads, d, steady, seen_in(told, walked.folders(ALL), ZONE, d))
+        heads = with_reference(heads, d, steady, seen_in(told, walked.folders(ALL), ZONE, d))
     options.out.write_text(Calibration(heads).to_json() + "\n")
 
 

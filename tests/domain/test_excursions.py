@@ -62,7 +62,7 @@ def test_a_tenth_of_the_shop_that_leaves_is_no_holiday():
     running, part = RunningCalibration.empty(), {}
     for context, _, (scores,) in walk(shop(users=400, weeks=32, rate=20, volume=volume)):
         place = list(Head).index(Head.ENGAGEMENT)
-        now, before = (h.calm[place].sum(axis=0) for h in (scores.histograms, running))
+        now, before = (h.calm[place] for h in (scores.histograms, running))
         part[context.age] = own_part(now, before)
         running = running.advance(scores.histograms, WEEKLY)
     # THEN it is not taken for something that everybody does, once it lasts

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from swerve.domain.profile import ShardState
@@ -29,29 +31,70 @@ def test_items_that_are_gone_after_a_week_tell_nothing(days):
     assert sorted(found[::10], reverse=True) == found[::10]
 
 
-def test_baskets_are_found_again_in_the_checkpoint():
+@pytest.mark.parametrize("days", [7, 1])
+def test_how_much_users_differ_is_seen_through_baskets_of_everything(days):
+    # GIVEN users of strong tastes, who meet most of four categories on each of their days
+    rng = np.random.default_rng(8)
+    rows = [
+        (user + 1, week * 7 + day, category)
+        for user, taste in enumerate(rng.dirichlet(np.full(4, 0.5), 150))
+        for week in range(8)
+        for day in (1, 4)
+        for category in rng.choice(4, 4, p=taste)
+    ]
+    # WHEN they are walked through, and users who all want the same
+    found = [
+        [context.likeness for context, _, _ in walk(_bought(each), WindowSpec(days, "UTC"))][-1]
+        for each in (rows, [(user, day, int(rng.integers(4))) for user, day, _ in rows])
+    ]
+    # THEN the first differ
+    assert found[0] < 8.0
+    assert found[1] > 80.0
+
+
+def _bought(rows):
+    user, day, category = (np.array(column, np.uint64) for column in zip(*rows, strict=True))
+    return dataclasses.replace(
+        shop(users=1, weeks=1, rate=20).take(np.zeros(len(rows), np.intp)),
+        user=user * np.uint64(0x9E3779B97F4A7C15),
+        key=np.arange(len(rows), dtype=np.uint64),
+        time_ms=(FIRST_DAY + day.astype(np.int64)) * DAY_MS,
+        category=(category + np.uint64(1)) * np.uint64(0xBF58476D1CE4E5B9),
+        item=category + np.uint64(7),
+    )
+
+
+def lately(state):
+    """What users did in the last windows, categories first."""
+    return *state.cohort.categories, *state.cohort.items
+
+
+def test_what_was_done_lately_is_found_again_in_the_checkpoint():
     # GIVEN
     *_, (_, (state,), _) = walk(shop(users=20, weeks=12))
     # WHEN
-    kept = ShardState.from_bytes(state.to_bytes()).cohort.baskets
-    # THEN those of eight weeks
-    assert len(kept) == 8
-    for one, other in zip(kept, state.cohort.baskets, strict=False):
-        assert one.tolist() == other.tolist()
+    kept = ShardState.from_bytes(state.to_bytes()).cohort
+    # THEN all that is compared
+    for windows, before in (
+        (kept.categories, state.cohort.categories),
+        (kept.items, state.cohort.items),
+    ):
+        assert len(windows) == 8
+        for one, other in zip(windows, before, strict=False):
+            assert one.name.tolist() == other.name.tolist()
+            assert one.days.tolist() == other.days.tolist()
 
 
-def test_baskets_follow_a_new_key():
+def test_what_was_done_lately_follows_a_new_key():
     *_, (_, (state,), _) = walk(shop(users=20, weeks=12))
     fresh = state.users * np.uint64(0xD1342543DE82EF95)
     moved = state.rename(state.users, fresh)
     again = moved.rename(fresh, state.users)
-    assert len(moved.cohort.baskets) == len(state.cohort.baskets)
-    for one, other, back in zip(
-        moved.cohort.baskets, state.cohort.baskets, again.cohort.baskets, strict=True
-    ):
-        assert one.size == other.size
-        assert not np.array_equal(one, other)
-        assert np.array_equal(back, other)
+    for one, other, back in zip(lately(moved), lately(state), lately(again), strict=True):
+        assert one.name.size == other.name.size
+        assert not np.array_equal(one.name, other.name)
+        assert np.array_equal(back.name, other.name)
+        assert np.array_equal(back.days, other.days)
 
 
 @pytest.mark.parametrize("closed", [0, 2])

@@ -1,91 +1,79 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from swerve.domain.calibration import Calibration
 from swerve.domain.candidate import Head
 from swerve.domain.detector import NOBODY
-from swerve.domain.matching import BIN_WIDTH, BINS, Line, calm_line, ended_table, own_part
-from swerve.domain.running import (
-    EDGES,
-    ENDING,
-    Histograms,
-    Recalibration,
-    RunningCalibration,
-)
+from swerve.domain.matching import BIN_WIDTH, BINS, EDGES, ended_table, own_part
+from swerve.domain.peaks import BUCKETS, SILENT
+from swerve.domain.running import COMPARED, Histograms, Recalibration, RunningCalibration
 from swerve.domain.window import WindowSpec
 
 from tests.domain.shop import WEEKLY, shop, walk
 
-BULK = Calibration.shipped().bulk(WEEKLY)
-USERS, WEEKS = 4_000, 30
-QUIET = Histograms(
-    np.zeros((len(Head), 16, BINS), np.int64), np.zeros((len(ENDING), 16, BINS), np.int64)
-)
-SILENCES = ENDING[Head.ENGAGEMENT]
+REFERENCE = Calibration.shipped().reference(WEEKLY)
+NONE = RunningCalibration.empty()
+QUIET = Histograms(*(x.astype(np.int64) for x in (NONE.calm, NONE.passed, NONE.ended)))
 BUCKET = 3
 
 
-def learnt(log_p, silent):
-    """Walk a shop whose calm users have such p-values; `silent` of each thousand did nothing."""
-    rng, running = np.random.default_rng(4), RunningCalibration.empty()
-    for _ in range(WEEKS):
-        found = {head: log_p(rng, USERS) for head in Head}
-        for head in Head:
-            found[head][rng.random(USERS) < silent / 1000] = 0.0
-        everybody = dict.fromkeys(Head, np.ones(USERS, np.bool_))
-        bucket = dict.fromkeys(Head, np.full(USERS, BUCKET, np.uint8))
-        running = running.advance(Histograms.of(found, bucket, everybody, NOBODY), WEEKLY)
-    return running.recalibration(BULK, QUIET)
-
-
-def as_in_the_tables(head):
-    """P-values with the quantiles of the shop of the tables."""
-
-    def draw(rng, size):
-        at = np.concatenate([[0.0], BULK.calm[head][3:6]])
-        return -np.interp(rng.exponential(1.0, size), -np.log([1, 0.3, 0.06, 0.015]), at) - 1e-6
-
-    return draw
-
-
 def test_who_gave_no_evidence_is_not_counted():
-    log_p = {head: np.array([-1.0, 0.0, -3.0]) for head in Head}
-    bucket = dict.fromkeys(Head, np.array([0, 6, 0], np.uint8))
-    kept = dict.fromkeys(Head, np.array([True, True, True]))
-    counts = Histograms.of(log_p, bucket, kept, NOBODY).calm
-    assert counts.sum(axis=(1, 2)).tolist() == [2] * len(Head)
-    assert not counts[:, 6].any()
+    log_p = {head: np.array([-1.0, 0.0, -3.0, -2.0]) for head in Head}
+    calm = dict.fromkeys(Head, np.array([True, True, True, False]))
+    counts = Histograms.of(log_p, calm, QUIET.passed, NOBODY).calm
+    assert counts.sum(axis=1).tolist() == [2] * len(Head)
 
 
-@pytest.mark.parametrize("silent", [0, 300, 900])
-def test_silence_says_nothing_of_how_to_read_evidence(silent):
-    # GIVEN a shop like that of the tables, with more silent users
-    found = learnt(as_in_the_tables(Head.INTEREST), silent)
-    # THEN p-values mean what they meant
-    p = np.array([0.3, 0.01, 1e-4])
-    moved = found.apply(Head.INTEREST, np.full(3, BUCKET, np.uint8), p)
-    assert np.log(moved) == pytest.approx(np.log(p), rel=0.25)
+def passed(size, stretch, silent=0, level=0):
+    """Peaks of interest that passed: as in the tables, but `stretch` times as high."""
+    found = np.zeros_like(QUIET.passed)
+    found[BUCKET, level, :SILENT] = ended(Head.INTEREST, size, stretch)
+    found[BUCKET, 0, SILENT] = silent
+    return found
+
+
+def of_interest(counts):
+    running = NONE.advance(Histograms(QUIET.calm, counts, QUIET.ended), WEEKLY)
+    return running.recalibration(REFERENCE, QUIET).surprise[list(Head).index(Head.INTEREST), BUCKET]
+
+
+def test_interest_is_compared_by_the_calmest_users():
+    # GIVEN a shop that surprises half as much, and a tenth of its users who changed for good
+    alone, mixed = (
+        of_interest(passed(30_000, 0.5) + passed(3_000 * some, 9.0, level=14)) for some in (0, 1)
+    )
+    # THEN half as much means what the whole means in the tables, whoever else changed
+    for deep in REFERENCE.ended[Head.INTEREST][1:]:
+        assert np.interp(deep / 2, EDGES, alone) == pytest.approx(deep, rel=0.12)
+        assert np.interp(deep / 2, EDGES, mixed) == pytest.approx(deep, rel=0.25)
+
+
+def test_where_users_are_mostly_silent_a_peak_is_rarer():
+    none, half, most = (of_interest(passed(30_000, 1.0, silent)) for silent in (0, 30_000, 10**7))
+    assert np.all(half[8:16] > none[8:16] + 0.3)
+    # AND a shop in which hardly anybody can be compared yet is not believed
+    assert np.array_equal(most, of_interest(passed(30_000, 1.0, 120_000)))
 
 
 @pytest.mark.parametrize("days", [7, 1])
 def test_the_most_active_are_not_taken_for_the_silent(days):
     # GIVEN unchanged users, who do nothing in many windows of one day
-    counted = np.zeros((len(Head), 16))
-    for _, _, (scores,) in walk(shop(users=80, weeks=16, rate=3.0), WindowSpec(days, "UTC")):
-        counted += scores.histograms.calm.sum(axis=2)
+    counted = np.zeros(BUCKETS)
+    for _, _, (scores,) in walk(shop(users=80, weeks=22, rate=3.0), WindowSpec(days, "UTC")):
+        counted += scores.histograms.passed[:, :, :SILENT].sum(axis=(1, 2))
     # THEN nobody is counted in a bucket that only heavy users reach
-    place = list(Head).index(Head.INTEREST)
-    assert counted[place].sum() > 100
-    assert counted[place, 5:].sum() == 0
+    assert counted.sum() > 100
+    assert counted[5:].sum() == 0
 
 
 def test_without_data_p_values_mean_what_they_meant():
-    found = RunningCalibration.empty().recalibration(BULK, QUIET)
+    found = NONE.recalibration(REFERENCE, QUIET)
     p = np.array([1.0, 0.3, 1e-4, 1e-12])
-    for head in Head:
-        part = ENDING[head].unlearnt if head in ENDING else 1.0
-        assert found.apply(head, np.zeros(4, np.uint8), p) == pytest.approx(p**part)
+    for head, compared in COMPARED.items():
+        assert found.apply(head, np.zeros(4, np.uint8), p) == pytest.approx(p**compared.unlearnt)
 
 
 def test_a_map_goes_on_straight_beyond_its_edges():
@@ -94,36 +82,17 @@ def test_a_map_goes_on_straight_beyond_its_edges():
     assert doubled.apply(Head.INTEREST, np.zeros(3, np.uint8), p) == pytest.approx(p**2)
 
 
-def histogram(size, scale=1.0, shift=0.0):
-    """Calm users whose -log p is that of the tables, divided by `scale` after `shift` was added."""
-    at = np.concatenate([[0.0], BULK.calm[Head.INTEREST][3:6]])
-    surprise = np.interp(
-        -np.log((np.arange(size) + 0.5) / size), -np.log([1, 0.3, 0.06, 0.015]), at
-    )
-    bins = np.clip((surprise + shift) / scale / BIN_WIDTH, 0, BINS - 1).astype(int)
-    return np.bincount(bins, minlength=BINS).astype(float)
-
-
-def test_the_level_of_a_bucket_is_learnt_before_its_slope():
-    # GIVEN a few hundred user-weeks that are more surprised than the tables say
-    line = calm_line(histogram(300, shift=0.8), BULK.calm[Head.INTEREST], Line(), 8000.0, 0.4)
-    # THEN they are read as less surprising at once, by much the same slope
-    assert -0.9 < line.shift < -0.4
-    assert line.scale == pytest.approx(1.0, abs=0.05)
-
-
-def test_a_slope_is_believed_with_data_and_never_wholly():
-    few, many = (
-        calm_line(histogram(n, scale=2.0), BULK.calm[Head.INTEREST], Line(), 400.0, 0.4).scale
-        for n in (100, 100_000)
-    )
-    assert 1.0 < few < 1.3
-    assert 1.4 < many < 1.8
+def histogram(size, scale=1.0):
+    """Users whose -log p is exponential, divided by `scale`."""
+    surprise = -np.log((np.arange(size) + 0.5) / size) / scale
+    return np.bincount(
+        np.clip(surprise / BIN_WIDTH, 0, BINS - 1).astype(int), minlength=BINS
+    ).astype(float)
 
 
 def ended(head, size, stretch, left=0):
     """User-weeks of which some end an excursion: as in the tables, but `stretch` times as deep."""
-    compared, told = ENDING[head].rates, BULK.ended[head]
+    compared, told = COMPARED[head].rates, REFERENCE.ended[head]
     rates = np.array([1, *compared, 1e-6])
     at = np.array([0.0, *told, told[-1] + np.log(compared[-1] / 1e-6)])
     surprise = np.interp(-np.log((np.arange(size) + 0.5) / size), -np.log(rates), at)
@@ -134,7 +103,8 @@ def ended(head, size, stretch, left=0):
 
 
 def table_of(head, counts):
-    return ended_table(counts, BULK.ended[head], ENDING[head], BULK.per_week, EDGES, 400.0)
+    told = (REFERENCE.ended[head], COMPARED[head], REFERENCE.per_week)
+    return ended_table(counts, *told, EDGES, 400.0)
 
 
 @pytest.mark.parametrize("left", [0, 2_000])
@@ -142,7 +112,7 @@ def test_where_silences_are_short_a_shorter_one_is_news(left):
     # GIVEN a shop whose silences go half as deep, with or without users who left
     table = table_of(Head.ENGAGEMENT, ended(Head.ENGAGEMENT, 30_000, 0.5, left))
     # THEN half as deep a silence means what a whole one means in the tables
-    for deep in BULK.ended[Head.ENGAGEMENT][1:4]:
+    for deep in REFERENCE.ended[Head.ENGAGEMENT][1:4]:
         assert np.interp(deep / 2, EDGES, table) == pytest.approx(deep, rel=0.12)
     # AND the tail goes on, a little less steep than it was seen
     beyond = np.diff(table)[-1] / BIN_WIDTH
@@ -157,7 +127,7 @@ def test_where_people_shop_like_clockwork_a_small_surge_is_news():
     # GIVEN a shop whose users hardly ever do more than usual
     table = table_of(Head.SURGE, ended(Head.SURGE, 60_000, 0.2))
     # THEN a fifth of a surge is news there, and twice that far more so
-    deep = BULK.ended[Head.SURGE][3]
+    deep = REFERENCE.ended[Head.SURGE][3]
     assert np.interp(deep / 5, EDGES, table) == pytest.approx(deep, rel=0.15)
     assert np.interp(2 * deep / 5, EDGES, table) > 1.5 * deep
     # AND where they do so all the time, it is none
@@ -181,15 +151,15 @@ def test_in_a_holiday_each_is_measured_by_the_others():
 
 def test_a_holiday_is_no_reason_to_tell_of_anybody():
     # GIVEN a shop that was calm for half a year
-    running = RunningCalibration.empty()
-    calm, none = np.zeros_like(QUIET.calm), QUIET.ended
-    calm[:, BUCKET] = histogram(2_000)
+    usual, holiday = (
+        replace(QUIET, calm=np.tile(histogram(2_000, scale).astype(np.int64), (len(Head), 1)))
+        for scale in (1.0, 0.5)
+    )
+    running = NONE
     for _ in range(26):
-        running = running.advance(Histograms(calm, none), WEEKLY)
+        running = running.advance(usual, WEEKLY)
     # WHEN everybody's mix moves
-    holiday = np.zeros_like(calm)
-    holiday[:, BUCKET] = histogram(2_000, scale=0.5)
-    found = running.recalibration(BULK, Histograms(holiday, none))
+    found = running.recalibration(REFERENCE, holiday)
     # THEN what is rare by the tables is not
     rare = np.exp(-np.array([6.0, 9.0]))
     bucket = np.full(2, BUCKET, np.uint8)
@@ -197,4 +167,4 @@ def test_a_holiday_is_no_reason_to_tell_of_anybody():
         p = found.apply(head, bucket, rare)
         assert np.all(p > 10 * rare)
         # AND a shard that cannot know of the holiday explains all who might be told
-        assert np.all(running.recalibration(BULK).apply(head, bucket, rare) < p)
+        assert np.all(running.recalibration(REFERENCE).apply(head, bucket, rare) < p)

@@ -177,12 +177,12 @@ def _aggregate_decisions(steps: list[_Step], plan: Plan) -> Iterator[tuple[Decis
 
 def _scored(shards: Sequence[Worker], steps: list[_Step], plan: Plan) -> Iterator[list[Said]]:
     """Score each window; its p-values are recalibrated by what was seen before it, shop-wide."""
-    running, bulk = RunningCalibration.empty(), plan.calibration.bulk(plan.spec)
+    running, reference = RunningCalibration.empty(), plan.calibration.reference(plan.spec)
     contexts = [step.context for step in steps]
     _ask(shards, "score", contexts[:1])
     for place in range(len(plan.windows)):
         histograms = Histograms.sum(_answers(shards))
-        recalibration = running.recalibration(bulk, histograms)
+        recalibration = running.recalibration(reference, histograms)
         running = running.advance(histograms, plan.spec)
         _ask(shards, "said", [recalibration])
         said = _answers(shards)

@@ -198,7 +198,7 @@ def calibrate(deps: CloseDeps, run_name: str) -> None:
     ]
     thresholds = {head.value: p for head, p in p_thresholds(deps).items()}
     running = RunningCalibration.empty()
-    bulk = deps.detector.calibration.bulk(spec)
+    reference = deps.detector.calibration.reference(spec)
     if run.start is not None:
         stored = read(deps.data, runs.calibration_key(spec, run.start))
         running = RunningCalibration.from_bytes(stored)
@@ -209,7 +209,7 @@ def calibrate(deps: CloseDeps, run_name: str) -> None:
         histograms = Histograms.sum(
             Histograms.from_bytes(files[f"{label}.histograms"]) for files in shards
         )
-        final = running.recalibration(bulk, histograms).apply_to(users)
+        final = running.recalibration(reference, histograms).apply_to(users)
         running = running.advance(histograms, spec)
         if run.kept(window):
             deps.data.put(runs.calibration_key(spec, window), running.to_bytes())
@@ -253,8 +253,8 @@ def _explained(
     this window is a holiday, one shard cannot know.
     """
     limits = {h: max(_P_FACTOR * p, p**_P_POWER) for h, p in p_thresholds(deps).items()}
-    bulk = deps.detector.calibration.bulk(deps.settings.windows)
-    recalibration = running.recalibration(bulk)
+    reference = deps.detector.calibration.reference(deps.settings.windows)
+    recalibration = running.recalibration(reference)
     chosen = deps.detector.candidates(state, scores, context, recalibration, limits)
     users = np.array([int(candidate.subject[2:], 16) for candidate in chosen], np.uint64)
     rows = np.searchsorted(scores.users, users)

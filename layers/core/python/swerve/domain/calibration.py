@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from swerve.domain.candidate import Head
-from swerve.domain.matching import Bulk
+from swerve.domain.matching import Reference
 from swerve.domain.running import Histograms, Recalibration, RunningCalibration
 from swerve.domain.tables import SMALLEST, TailTable
 
@@ -53,9 +53,9 @@ class HeadTables:
         often unchanged users fall below p, each counted once in the cool-down.
     share : float
         Of the total budget.
-    calm, ended : mapping
+    ended : mapping
         Window length in days to what the running calibration compares a shop with
-        (`matching.Bulk`); empty where the head is not compared so.
+        (`matching.Reference`).
     """
 
     statistics: tuple[str, ...]
@@ -66,7 +66,6 @@ class HeadTables:
     combined: TailTable
     alarms: Mapping[int, tuple[Floats, Floats]]
     share: float
-    calm: Mapping[int, Floats]
     ended: Mapping[int, Floats]
 
     def bucket(self, activity: Floats) -> NDArray[np.uint8]:
@@ -97,7 +96,6 @@ class HeadTables:
             "combined": self.combined.to_facts(),
             "alarms": {str(d): [x.tolist(), y.tolist()] for d, (x, y) in self.alarms.items()},
             "share": self.share,
-            "calm": {str(days): values.tolist() for days, values in self.calm.items()},
             "ended": {str(days): values.tolist() for days, values in self.ended.items()},
         }
 
@@ -115,7 +113,6 @@ class HeadTables:
                 int(d): (np.asarray(x), np.asarray(y)) for d, (x, y) in facts["alarms"].items()
             },
             share=facts["share"],
-            calm={int(days): np.asarray(values) for days, values in facts["calm"].items()},
             ended={int(days): np.asarray(values) for days, values in facts["ended"].items()},
         )
 
@@ -151,11 +148,10 @@ class Calibration:
             thresholds[head] = float(np.clip(np.exp(inside + beyond), SMALLEST, 1.0))
         return thresholds
 
-    def bulk(self, spec: WindowSpec) -> Bulk:
+    def reference(self, spec: WindowSpec) -> Reference:
         """What the running calibration compares a shop with."""
-        calm = {head: t.calm[spec.days] for head, t in self.heads.items() if t.calm}
-        ended = {head: t.ended[spec.days] for head, t in self.heads.items() if t.ended}
-        return Bulk(calm, ended, 7 // spec.days)
+        ended = {head: tables.ended[spec.days] for head, tables in self.heads.items()}
+        return Reference(ended, 7 // spec.days)
 
     def to_json(self) -> str:
         """Text of the tables."""

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 COLD_START_WEEKS = 6
 _LEARN_WEEKS = 9
 ACTIVITY = {Head.INTEREST: "activity", Head.ENGAGEMENT: "level", Head.SURGE: "level"}
-_WARY_WEEKS = 26
 _HABIT_DAYS = 6.0  # remembered days of activity
 _NONE = (np.empty(0), np.empty(0, np.uint8))
 NOBODY: Mapping[Head, Ended] = dict.fromkeys(ENDING, _NONE)  # of whom anything ended
@@ -128,11 +127,19 @@ class Detector:
         over = {Head.ENGAGEMENT: _silences(state), Head.SURGE: calmed}
         ended = {
             head: over[head]
-            if context.age >= compared.from_week * per_week and not context.gap
+            if context.age >= from_week * per_week and not context.gap
             else NOBODY[head]
-            for head, compared in ENDING.items()
+            for head, from_week in ENDING.items()
         }
-        histograms = Histograms.of(log_p, bucket, learnt, ended)
+        peaks = state.peaks.advance(
+            context.window,
+            state.days,
+            log_p[Head.INTEREST],
+            bucket[Head.INTEREST],
+            judged_by[Head.INTEREST],
+        )
+        passed = peaks.passed(context.window, state.days)
+        histograms = Histograms.of(log_p, learnt, passed, ended)
         scores = ShardScores(
             window=context.window,
             users=state.users,
@@ -145,7 +152,7 @@ class Detector:
         )
         if not context.gap:  # what goes on while the shop is closed goes on
             state = replace(state, engaged=_engaged(log_p, bucket, used), surged=surged)
-        return _noted(state, log_p[Head.INTEREST], _WARY_WEEKS * per_week), scores
+        return replace(state, peaks=peaks), scores
 
     def candidates(
         self,
@@ -192,7 +199,7 @@ def _calm(state: ShardState) -> dict[Head, NDArray[np.bool_]]:
     """Who was not suspect before: what lasts says nothing of how everybody is in a window."""
     suspect = np.log(SUSPECT_P)
     return {
-        Head.INTEREST: state.wary == 0,
+        Head.INTEREST: state.peaks.calm,
         Head.ENGAGEMENT: ~(state.engaged[:, 0] < suspect),
         Head.SURGE: ~(state.surged[:, 0] < suspect),
     }
@@ -227,9 +234,3 @@ def _surged(
     ended = np.where(above, 0.0, before[:, 0])[used]
     where = np.where(ended < 0, before[used, 1], bucket[used]).astype(np.uint8)
     return going.astype(np.float16), (ended, where)
-
-
-def _noted(state: ShardState, log_p: Floats, windows: int) -> ShardState:
-    """Remember whose interest the running calibration should not learn from."""
-    wary = np.where(log_p < np.log(SUSPECT_P), windows, np.maximum(state.wary - 1, 0))
-    return replace(state, wary=wary.astype(np.int16))

@@ -23,38 +23,25 @@ if TYPE_CHECKING:
 BINS = 64
 BIN_WIDTH = 0.25  # of -log p
 EDGES = np.arange(0.0, BIN_WIDTH * (BINS + 0.5), BIN_WIDTH)
-# A user who passes this is suspect, and not calm for half a year. With half of the users of a panel
-# truly changed, the quantiles of the calm are those of the unchanged within 5 %.
+# A user who passes this is suspect, and says nothing of how everybody is in a window.
 SUSPECT_P = 0.05
-_SUSPECT_BIN = round(-np.log(SUSPECT_P) / BIN_WIDTH)
-# Calm user-weeks are compared at these shares; the first two span the bulk.
-_CALM = np.array([0.3, 0.06, 0.015])
 _ENDED_LEAST = 20.0  # excursions beyond a quantile that is believed
 _COMMON = 0.06  # of the calm users of a window: fewer change in it
 _COMMON_USERS, _LEAST_PART = 20, 0.2  # fewer users are not everybody
-_LEAST_WEEKS = 10.0  # user-weeks from which a quantile of 6 % is one
-# User-weeks that weigh as much as the prior. How surprised people are on the whole is soon known,
-# how fast surprise grows beyond is not, and an error of the slope grows along the tail.
-_LEVEL_WEEKS, _TAIL_WEEKS = 100.0, 200.0
-_DOUBT = 0.9  # of a steeper tail that is believed: tails bend less than the bulk
-_SCALES, _SHIFTS = (0.4, 4.0), (-6.0, 1.5)
 
 
 @dataclass(frozen=True, slots=True)
-class Bulk:
+class Reference:
     """What the shop of the tables looks like.
 
     Attributes
     ----------
-    calm : mapping of Head to float64[7]
-        By `calm_of`, of the heads that are compared so.
-    ended : mapping of Head to float64[5]
-        By `ended_of`, of the heads that are compared so.
+    ended : mapping of Head to float64[rates]
+        By `ended_of`.
     per_week : int
         Windows in a week.
     """
 
-    calm: Mapping[Head, Floats]
     ended: Mapping[Head, Floats]
     per_week: int
 
@@ -67,8 +54,6 @@ class Excursions:
     ----------
     rates : tuple of float
         So many a user-week are as deep or deeper: what is compared, the most frequent first.
-    from_week : int
-        Of the shop, from which they are counted.
     unlearnt : float
         Part of a -log p that holds where nothing is known of the shop.
     weeks, bucket_weeks : float
@@ -81,7 +66,6 @@ class Excursions:
     """
 
     rates: tuple[float, ...]
-    from_week: int
     unlearnt: float
     weeks: float
     bucket_weeks: float
@@ -89,70 +73,9 @@ class Excursions:
     caution: float
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """-log p -> shift + scale x -log p, and steeper by `bend` beyond `knot`."""
-
-    shift: float = 0.0
-    scale: float = 1.0
-    knot: float = 0.0
-    bend: float = 0.0
-
-    def table(self) -> Floats:
-        """At the edges of the bins, float64[BINS + 1]."""
-        straight = self.shift + self.scale * EDGES
-        steeper = self.bend * np.maximum(EDGES - self.knot, 0.0)
-        return np.asarray(np.maximum(straight + steeper, 0.0))
-
-
-def calm_of(calm: Floats, every: Floats) -> Floats:
-    """What to compare calm users with, float64[7].
-
-    -log p at three shares of the user-weeks that stay calm; the same of all user-weeks; and the
-    share of the calm that turn suspect.
-
-    Parameters
-    ----------
-    calm, every : float64[BINS]
-        Histograms of the users calm before a window, and of all.
-    """
-    stay = _quantiles(calm[:_SUSPECT_BIN], _CALM)
-    return np.concatenate([stay, _quantiles(every, _CALM), [_turning(calm)]])
-
-
 def ended_of(counts: Floats, compared: Excursions, per_week: int) -> Floats:
-    """What to compare excursions that ended with: -log p at their rates, float64[5]."""
+    """What to compare excursions that ended with: -log p at their rates, float64[rates]."""
     return _quantiles(counts, np.array(compared.rates) / per_week)
-
-
-def calm_line(
-    counts: Floats, wanted: Floats, prior: Line, slope_weeks: float, caution: float
-) -> Line:
-    """Match the bulk of calm users by a line, drawn to the prior's while data is scarce.
-
-    The line is extended into the tail, because log likelihood ratios have exponential tails. The
-    tail itself may only make it steeper: truly changed users make tails heavier, and a
-    calibration that learnt that would silence them; a lighter tail is the shop's own.
-
-    Where as many turn suspect as on the shop of the tables, or more, only those who stay calm are
-    compared. A shop whose p-values are too large has no suspects: there all are.
-
-    Parameters
-    ----------
-    counts : float64[BINS]
-    wanted : float64[7]
-        By `calm_of`, of the tables.
-    slope_weeks : float
-        User-weeks that weigh as much as the prior's slope.
-    caution : float
-        Part of a steeper slope that is not believed.
-    """
-    if counts.sum() < _LEAST_WEEKS:
-        return prior
-    suspect = min(_turning(counts) / wanted[-1], 1.0)
-    stay = _line(counts[:_SUSPECT_BIN], wanted[:3], prior, slope_weeks, caution)
-    every = _line(counts, wanted[3:6], prior, slope_weeks, caution)
-    return Line(*(suspect * stay + (1.0 - suspect) * every).tolist())
 
 
 def ended_table(
@@ -173,7 +96,7 @@ def ended_table(
     ----------
     counts : float64[BINS]
         Largest -log p of those whose excursion ends in a window; 0 of all others.
-    wanted : float64[5]
+    wanted : float64[rates]
         By `ended_of`, of the tables.
     prior : float64[BINS + 1]
     weeks : float
@@ -214,30 +137,6 @@ def own_part(now: Floats, before: Floats) -> float:
     share = _COMMON + 3.0 * np.sqrt(_COMMON * (1.0 - _COMMON) / users)
     usual, found = (_quantiles(c, np.array([s])) for c, s in ((before, _COMMON), (now, share)))
     return float(np.clip(usual / np.maximum(found, 1e-9), _LEAST_PART, 1.0)[0])
-
-
-def _line(
-    counts: Floats, wanted: Floats, prior: Line, slope_weeks: float, caution: float
-) -> Floats:
-    total = float(counts.sum())
-    at = _quantiles(counts, _CALM)
-    slopes = np.diff(wanted) / np.maximum(np.diff(at), 1e-6)
-    steep = float(np.clip(slopes[0] - caution * max(slopes[0] - 1.0, 0.0), *_SCALES))
-    believed = total / (total + slope_weeks)
-    scale = prior.scale + believed * (steep - prior.scale)
-    # Midway between the two points of the bulk; without data at the prior's height of the second.
-    level = float(np.clip((wanted[:2] - scale * at[:2]).mean(), *_SHIFTS))
-    usual = prior.shift + (prior.scale - scale) * at[1]
-    shift = usual + total / (total + _LEVEL_WEEKS) * (level - usual)
-    found = total * _CALM[2]  # user-weeks beyond the bulk
-    bend = max(float(np.clip(slopes[1] * _DOUBT, *_SCALES)) - scale, 0.0)
-    bend *= found / (found + _TAIL_WEEKS)
-    knot = prior.knot + believed * (at[1] - prior.knot)
-    return np.array([shift, scale, knot, prior.bend + believed * (bend - prior.bend)])
-
-
-def _turning(counts: Floats) -> float:
-    return float(counts[_SUSPECT_BIN:].sum() / max(counts.sum(), 1.0))
 
 
 def _quantiles(counts: Floats, shares: Floats) -> Floats:

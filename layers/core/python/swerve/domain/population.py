@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from swerve.domain import aggregates, binary
+from swerve.domain.again import FIXED
 from swerve.domain.counts import BUCKETS
-from swerve.domain.totals import FIXED, MASS_UNIT, SIZES, WEEKLY_DECAY, chance_of_silence
+from swerve.domain.totals import MASS_UNIT, SIZES, WEEKLY_DECAY, chance_of_silence
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -307,7 +308,7 @@ def _habit(again: NDArray[np.float64], share: NDArray[np.float64]) -> float:
 
 
 def _concentration(alike: NDArray[np.float64], share: NDArray[np.float64]) -> float:
-    """Moment estimate of s: E[x(x-1)] / (n(n-1)) = (1 + s sum m^2) / (1 + s)."""
+    """Moment estimate of s: two deeds of a user are alike with (1 + s sum m^2) / (1 + s)."""
     if alike[1] <= 0:
         return _UNKNOWN_LIKENESS
     observed = float(alike[0] / alike[1])

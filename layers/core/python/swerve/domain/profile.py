@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from swerve.domain import binary
+from swerve.domain.again import Things
 from swerve.domain.counts import BUCKETS
 from swerve.domain.pairs import PairTable, placed
+from swerve.domain.peaks import Peaks
 from swerve.domain.population import RING_WEEKS
-from swerve.domain.totals import WEEKLY_DECAY, Cohort, basket_of, bounded_items
+from swerve.domain.totals import WEEKLY_DECAY, Cohort, bounded_items
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,13 +32,12 @@ if TYPE_CHECKING:
 RESIDUALS = 16
 FORECASTS = 2
 _RING_TOP = 65_535
-KIND = "shard/4"  # with the layout: an older checkpoint is refused, not misread
+KIND = "shard/5"  # with the layout: an older checkpoint is refused, not misread
 _BY_USER = (
     "first",
     "events",
     "active",
     "old",
-    "wary",
     "engaged",
     "surged",
     "hidden",
@@ -59,8 +60,8 @@ class ShardState:
         Events and active days by window, newest first.
     old : float32[U, 4]
         Before the ring, decayed: events, their factors, active days, their factors.
-    wary : int16[U]
-        Windows for which p-values of interest of the user stay out of the running calibration.
+    peaks : Peaks
+        How much the user's interest surprised, week by week.
     engaged : float16[U, 2]
         Log p of engagement in this window, and its bucket; NaN where it was not judged.
     surged : float16[U, 2]
@@ -80,7 +81,7 @@ class ShardState:
     events: NDArray[np.uint16]
     active: NDArray[np.uint8]
     old: NDArray[np.float32]
-    wary: NDArray[np.int16]
+    peaks: Peaks
     engaged: NDArray[np.float16]
     surged: NDArray[np.float16]
     hidden: NDArray[np.float16]
@@ -116,7 +117,7 @@ class ShardState:
             events=np.empty((0, width), np.uint16),
             active=np.empty((0, width), np.uint8),
             old=np.empty((0, 4), np.float32),
-            wary=np.empty(0, np.int16),
+            peaks=Peaks.empty(),
             engaged=np.empty((0, 2), np.float16),
             surged=np.empty((0, 2), np.float16),
             hidden=np.empty((0, 0), np.float16),
@@ -184,7 +185,7 @@ class ShardState:
             events=placed(self.events, at, size, 0),
             active=placed(self.active, at, size, 0),
             old=placed(self.old, at, size, 0),
-            wary=placed(self.wary, at, size, 0),
+            peaks=self.peaks.placed(at, size),
             engaged=placed(self.engaged, at, size, np.nan),
             surged=placed(self.surged, at, size, np.nan),
             hidden=placed(self.hidden, at, size, 0),
@@ -200,6 +201,7 @@ class ShardState:
             self,
             cohort=self.cohort.only(rows),
             **{name: getattr(self, name)[rows] for name in _BY_USER},
+            peaks=self.peaks.only(rows),
             categories=self.categories.only(rows),
             items=self.items.only(rows),
         )
@@ -218,6 +220,7 @@ class ShardState:
             self,
             cohort=cohort,
             **{name: getattr(self, name)[order] for name in _BY_USER},
+            peaks=self.peaks.only(order),
             categories=self.categories.permuted(place),
             items=self.items.permuted(place),
         )
@@ -225,7 +228,7 @@ class ShardState:
     def to_bytes(self) -> bytes:
         """Pack the checkpoint."""
         arrays: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in _BY_USER}
-        arrays |= self.cohort.arrays()
+        arrays |= self.cohort.arrays() | self.peaks.arrays()
         arrays |= self.categories.arrays("category")
         arrays |= self.items.arrays("item")
         return binary.dump(KIND, {"days": self.days, "window": self.window}, arrays)
@@ -236,12 +239,17 @@ class ShardState:
         facts, arrays = binary.load(KIND, data)
         by_user: dict[str, Any] = {name: arrays[name] for name in _BY_USER}
         cohort = Cohort.from_arrays(facts["days"], arrays)
-        items = PairTable.from_arrays("item", arrays)
+        categories, items = (PairTable.from_arrays(n, arrays) for n in ("category", "item"))
         return cls(
             **facts,
             **by_user,
-            cohort=replace(cohort, baskets=_baskets(cohort.users, items)),
-            categories=PairTable.from_arrays("category", arrays),
+            peaks=Peaks.from_arrays(arrays),
+            cohort=replace(
+                cohort,
+                categories=_categories(cohort.users, categories),
+                items=_items(cohort.users, items),
+            ),
+            categories=categories,
             items=items,
         )
 
@@ -269,10 +277,15 @@ class ShardState:
         }
 
 
-def _baskets(users: NDArray[np.uint64], items: PairTable) -> tuple[NDArray[np.uint64], ...]:
-    bucket = items.keys.take(items.key.take(items.ring.rows))
-    baskets = basket_of(items.ring.spread(users), bucket)
-    return tuple(np.split(baskets, np.cumsum(items.ring.widths)[:-1]))
+def _categories(users: NDArray[np.uint64], table: PairTable) -> tuple[Things, ...]:
+    ring = table.ring
+    category = table.keys.take(table.key.take(ring.rows))
+    return Things.categories(ring.spread(users), category, ring.count[:, 0]).cut(ring.widths)
+
+
+def _items(users: NDArray[np.uint64], table: PairTable) -> tuple[Things, ...]:
+    bucket = table.keys.take(table.key.take(table.ring.rows))
+    return Things.items(table.ring.spread(users), bucket).cut(table.ring.widths)
 
 
 def _rolled(ring: NDArray[Any]) -> NDArray[Any]:

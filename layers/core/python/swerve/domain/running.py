@@ -9,16 +9,8 @@ import numpy as np
 
 from swerve.domain import binary
 from swerve.domain.candidate import Head
-from swerve.domain.matching import (
-    BIN_WIDTH,
-    BINS,
-    EDGES,
-    Excursions,
-    Line,
-    calm_line,
-    ended_table,
-    own_part,
-)
+from swerve.domain.matching import BIN_WIDTH, BINS, EDGES, Excursions, ended_table, own_part
+from swerve.domain.peaks import BUCKETS, Peaks, calmest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,28 +18,31 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from swerve.domain.candidate import Candidate
-    from swerve.domain.matching import Bulk
+    from swerve.domain.matching import Reference
     from swerve.domain.window import WindowSpec
 
     Floats = NDArray[np.float64]
     Ended = tuple[Floats, NDArray[np.uint8]]  # log p and bucket
 
-BUCKETS = 16
 HEADS = tuple(Head)
-# User-weeks that weigh as much as the prior of the slope of a line: of the shop, whose prior are
-# the tables, and of a bucket, whose prior is the shop.
-_SLOPE_WEEKS, _BUCKET_SLOPE_WEEKS = 400.0, 8000.0
-# Parts of a steeper slope that are not believed: tails bend less than the bulk, and of two noisy
-# slopes the larger one is too large. Set on simulated shops of unchanged users.
-_CAUTION = 0.4
-# Silences; and weeks above the usual, of which there are fewer, and which a shop of clockwork
-# orders hardly knows. Those that end in a shop's first half year are the short ones, as none of the
-# long ones can have ended; until then ratios are read as where the model of counts holds, which
-# makes them less rare than households do.
-ENDING = {
+# Weeks of a shop from which the excursions of these heads are counted when they end. Surges that
+# end in a shop's first half year are the short ones, as none of the long ones can have ended; until
+# then ratios are read as where the model of counts holds, which makes them less rare than
+# households do.
+ENDING = {Head.ENGAGEMENT: 9, Head.SURGE: 26}
+# Of surges there are fewer, and a shop of clockwork orders hardly knows them. Peaks of interest are
+# seldom seen deep, and what is rare in one shop in ten is not in another: the tail is cut short.
+COMPARED = {
+    Head.INTEREST: Excursions(
+        rates=(0.05, 0.015, 0.005, 0.0015, 0.0005),
+        unlearnt=1.0,
+        weeks=500.0,
+        bucket_weeks=4000.0,
+        steepest=6.0,
+        caution=0.35,
+    ),
     Head.ENGAGEMENT: Excursions(
         rates=(0.3, 0.06, 0.015, 0.004, 0.0015),
-        from_week=9,
         unlearnt=1.0,
         weeks=1000.0,
         bucket_weeks=16_000.0,
@@ -56,7 +51,6 @@ ENDING = {
     ),
     Head.SURGE: Excursions(
         rates=(0.03, 0.01, 0.003, 0.001, 0.0004),
-        from_week=26,
         unlearnt=0.72,
         weeks=1000.0,
         bucket_weeks=8000.0,
@@ -74,54 +68,53 @@ class Histograms:
 
     Attributes
     ----------
-    calm : int64[heads, BUCKETS, BINS]
-        Of who was kept: in a running shop, those calm before.
+    calm : int64[heads, BINS]
+        Now, of users who were calm before.
+    passed : int64[BUCKETS, LEVELS, BINS + 1]
+        Peaks of interest that passed, by `Peaks.passed`.
     ended : int64[2, BUCKETS, BINS]
         By head of `ENDING`: of who acts now, engagement in the window before; of who does no more
         than usual now, the largest surge since it was so before; all others at 0.
     """
 
     calm: NDArray[np.int64]
+    passed: NDArray[np.int64]
     ended: NDArray[np.int64]
 
     @classmethod
     def of(
         cls,
         log_p: Mapping[Head, Floats],
-        bucket: Mapping[Head, NDArray[np.uint8]],
-        kept: Mapping[Head, NDArray[np.bool_]],
+        calm: Mapping[Head, NDArray[np.bool_]],
+        passed: NDArray[np.int64],
         ended: Mapping[Head, Ended],
     ) -> Histograms:
-        """Count the users that are `kept` and gave evidence, and those of whom something `ended`.
-
-        Whoever did nothing says nothing of interest: how often that is differs from shop to shop,
-        and more from window to window of one day.
-        """
-        calm = []
-        for head in HEADS:
-            some = kept[head] & (log_p[head] < 0)
-            calm.append(_counted(log_p[head][some], bucket[head][some]))
-        return cls(np.stack(calm), np.stack([_counted(*ended[head]) for head in ENDING]))
+        """Count users who are `calm` and gave evidence, and those of whom something ended."""
+        told = [log_p[head][calm[head] & (log_p[head] < 0)] for head in HEADS]
+        now = np.stack([np.bincount(_bins(values), minlength=BINS) for values in told])
+        return cls(now, passed, np.stack([_counted(*ended[head]) for head in ENDING]))
 
     @staticmethod
     def sum(parts: Iterable[Histograms]) -> Histograms:
         """Sum over shards."""
         every = list(parts)
-        calm, ended = (np.sum([getattr(p, n) for p in every], axis=0) for n in ("calm", "ended"))
-        return Histograms(calm, ended)
+        return Histograms(*(np.sum([getattr(p, n) for p in every], axis=0) for n in _PARTS))
 
     def times(self, factor: int) -> Histograms:
         """As if there were so many alike."""
-        return Histograms(self.calm * factor, self.ended * factor)
+        return Histograms(*(getattr(self, n) * factor for n in _PARTS))
 
     def to_bytes(self) -> bytes:
         """Pack."""
-        return binary.dump("histograms/3", {}, {"calm": self.calm, "ended": self.ended})
+        return binary.dump("histograms/4", {}, {n: getattr(self, n) for n in _PARTS})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Histograms:
         """Inverse of `to_bytes`."""
-        return cls(**binary.load("histograms/3", data)[1])
+        return cls(**binary.load("histograms/4", data)[1])
+
+
+_PARTS = ("calm", "passed", "ended")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,71 +157,77 @@ class RunningCalibration:
     """Histograms of the windows so far, older ones fading; float64 of the same shapes."""
 
     calm: Floats
+    passed: Floats
     ended: Floats
 
     @classmethod
     def empty(cls) -> RunningCalibration:
         """Nothing seen yet."""
-        shape = (BUCKETS, BINS)
-        return cls(np.zeros((len(HEADS), *shape)), np.zeros((len(ENDING), *shape)))
+        return cls(
+            np.zeros((len(HEADS), BINS)),
+            Peaks.empty().passed(0, 7).astype(np.float64),
+            np.zeros((len(ENDING), BUCKETS, BINS)),
+        )
 
     def advance(self, histograms: Histograms, spec: WindowSpec) -> RunningCalibration:
         """Take in one window."""
         per_week = 7 // spec.days
-        decays = np.array(_DECAYS) ** (1 / per_week)
-        new = histograms.calm.sum(axis=(1, 2), keepdims=True) / per_week
-        kept = np.clip(1.0 - new / _MEMORY_WEEKS, *decays)
-        told = histograms.ended.sum(axis=(1, 2), keepdims=True) / per_week
-        ended = np.clip(1.0 - told / _ENDED_MEMORY_WEEKS, *decays)
+
+        def faded(name: str, memory_weeks: float, apart: int) -> Floats:
+            before, new = getattr(self, name), getattr(histograms, name)
+            told = new.sum(axis=tuple(range(apart, new.ndim)), keepdims=True) / per_week
+            decays = np.array(_DECAYS) ** (1 / per_week)
+            return np.asarray(before * np.clip(1.0 - told / memory_weeks, *decays) + new)
+
         return RunningCalibration(
-            self.calm * kept + histograms.calm, self.ended * ended + histograms.ended
+            faded("calm", _MEMORY_WEEKS, apart=1),
+            faded("passed", _MEMORY_WEEKS, apart=0),
+            faded("ended", _ENDED_MEMORY_WEEKS, apart=1),
         )
 
-    def recalibration(self, bulk: Bulk, now: Histograms | None = None) -> Recalibration:
+    def recalibration(self, reference: Reference, now: Histograms | None = None) -> Recalibration:
         """Compare the shop with that of the tables, bucket by bucket; `now` is not taken in.
 
-        Of interest, calm users are compared by their bulk (`matching.calm_line`); silences and
-        surges when they have ended (`matching.ended_table`).
+        Interest is compared by peaks that passed (`peaks`), silences and surges when they have
+        ended: those who truly changed, however many they are, do not teach it that changes are
+        usual.
 
         In a window in which everybody surprises, each is measured by the others (`own_part`), if
         it is known what `now` is: of the whole shop, as in a shard one user may be everybody.
         """
-        tables = np.stack(
-            [self._by_ended(h, bulk) if h in ENDING else self._by_calm(h, bulk) for h in HEADS]
-        )
+        tables = np.stack([self._table(head, reference) for head in HEADS])
         if now is not None:
             for place in range(len(HEADS)):
-                part = own_part(now.calm[place].sum(axis=0), self.calm[place].sum(axis=0))
+                part = own_part(now.calm[place], self.calm[place])
                 tables[place] = [np.interp(part * EDGES, EDGES, table) for table in tables[place]]
         return Recalibration(tables)
 
-    def _by_calm(self, head: Head, bulk: Bulk) -> Floats:
-        # Histograms of windows of a day hold users seven times.
-        counts = self.calm[HEADS.index(head)] / bulk.per_week
-        wanted = bulk.calm[head]
-        shop = calm_line(counts.sum(axis=0), wanted, Line(), _SLOPE_WEEKS, _CAUTION)
-        lines = [calm_line(c, wanted, shop, _BUCKET_SLOPE_WEEKS, _CAUTION) for c in counts]
-        return np.stack([line.table() for line in lines])
-
-    def _by_ended(self, head: Head, bulk: Bulk) -> Floats:
-        compared, counts = ENDING[head], self.ended[list(ENDING).index(head)]
-        told = (bulk.ended[head], compared, bulk.per_week)
+    def _table(self, head: Head, reference: Reference) -> Floats:
+        if head in ENDING:
+            counts, per_week = self.ended[list(ENDING).index(head)], reference.per_week
+        else:
+            counts, per_week = calmest(self.passed), 1
+        compared = COMPARED[head]
+        told = (reference.ended[head], compared, per_week)
         prior = compared.unlearnt * EDGES
         shop = ended_table(counts.sum(axis=0), *told, prior, compared.weeks)
         return np.stack([ended_table(c, *told, shop, compared.bucket_weeks) for c in counts])
 
     def to_bytes(self) -> bytes:
         """Pack."""
-        return binary.dump("running/4", {}, {"calm": self.calm, "ended": self.ended})
+        return binary.dump("running/5", {}, {n: getattr(self, n) for n in _PARTS})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> RunningCalibration:
         """Inverse of `to_bytes`."""
-        return cls(**binary.load("running/4", data)[1])
+        return cls(**binary.load("running/5", data)[1])
+
+
+def _bins(log_p: Floats) -> NDArray[np.int64]:
+    return np.clip(-log_p / BIN_WIDTH, 0, BINS - 1).astype(np.int64)
 
 
 def _counted(log_p: Floats, bucket: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Users by bucket and -log p, int64[BUCKETS, BINS]."""
-    bins = np.clip(-log_p / BIN_WIDTH, 0, BINS - 1).astype(np.int64)
-    joint = bucket.astype(np.int64) * BINS + bins
+    joint = bucket.astype(np.int64) * BINS + _bins(log_p)
     return np.bincount(joint, minlength=BUCKETS * BINS).reshape(BUCKETS, BINS)

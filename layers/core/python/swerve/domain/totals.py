@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from swerve.domain import binary
+from swerve.domain.again import CATEGORY_WEEKS, FIXED, ITEM_WEEKS, Things, alike
 from swerve.domain.counts import BUCKETS, Tally, tally
 
 if TYPE_CHECKING:
@@ -18,14 +19,8 @@ if TYPE_CHECKING:
     from swerve.domain.counts import WindowCounts
 
 WEEKLY_DECAY = 0.98  # best of .96 to .99 on training households of Complete Journey
-FIXED = 1 << 16
 MASS_UNIT = 1024
 _MASS_CAP = 64  # counts of one user in one window that weigh in the shop's mix at most
-# Items are compared with those of so many weeks ago: evidence compares the last six weeks with what
-# was before.
-_AGAIN_WEEKS = (7, 8)
-_FEW_ITEMS = 8  # a user of many items a week weighs no more
-_BUCKET_BITS = np.uint64(BUCKETS - 1)
 _SETTLED_WEEKS = 3.0
 _IDLE_WEEKS = 6
 _CAP = 5.0  # a window counts at most as (own level + one event) times this
@@ -52,9 +47,9 @@ class Cohort:
         Decayed number of windows after that in which the user was first seen.
     idle : int32[U]
         Windows since the last event; -1 where the first is just coming in.
-    baskets : tuple of uint64[B]
-        (User, item bucket) of the last windows, newest first, by `basket_of`. A checkpoint does
-        not hold them: the pair table of items does.
+    categories, items : tuple of Things
+        What users did in the last windows, newest first. A checkpoint does not hold them: the pair
+        tables do.
     """
 
     days: int
@@ -62,7 +57,8 @@ class Cohort:
     level: NDArray[np.float32]
     span: NDArray[np.float32]
     idle: NDArray[np.int32]
-    baskets: tuple[NDArray[np.uint64], ...] = ()
+    categories: tuple[Things, ...] = ()
+    items: tuple[Things, ...] = ()
 
     @classmethod
     def empty(cls, days: int) -> Cohort:
@@ -85,7 +81,7 @@ class Cohort:
         span = np.zeros(joined.size, np.float32)
         idle = np.full(joined.size, -1, np.int32)
         level[at], span[at], idle[at] = self.level, self.span, self.idle
-        return Cohort(self.days, joined, level, span, idle, self.baskets)
+        return Cohort(self.days, joined, level, span, idle, self.categories, self.items)
 
     def compared(
         self, counts: WindowCounts
@@ -118,10 +114,15 @@ class Cohort:
             (wide.level * decay + bounded * later[:, None]).astype(np.float32),
             (wide.span * decay + later).astype(np.float32),
             idle,
-            (basket_of(counts.users[counts.bucket_user], counts.bucket), *self.baskets)[
-                : _AGAIN_WEEKS[-1] * 7 // self.days + 1
-            ],
+            *self._lately(counts),
         )
+
+    def _lately(self, counts: WindowCounts) -> tuple[tuple[Things, ...], tuple[Things, ...]]:
+        named = counts.users[counts.pair_user], counts.pair_category, counts.pair_count
+        categories = (Things.categories(*named), *self.categories)
+        items = (Things.items(counts.users[counts.bucket_user], counts.bucket), *self.items)
+        kept = (weeks[-1] * 7 // self.days + 1 for weeks in (CATEGORY_WEEKS, ITEM_WEEKS))
+        return categories[: next(kept)], items[: next(kept)]
 
     def renamed(
         self, old: NDArray[np.uint64], new: NDArray[np.uint64]
@@ -131,13 +132,18 @@ class Cohort:
         row = binary.rows_of(self.users, old)
         users[row[row >= 0]] = new[row >= 0]
         order = np.argsort(users, kind="stable")
-        baskets = tuple(_renamed(basket, old, new) for basket in self.baskets)
-        return replace(self, users=users, baskets=baskets).only(order), order
+        categories, items = (
+            tuple(things.renamed(old, new) for things in windows)
+            for windows in (self.categories, self.items)
+        )
+        moved = replace(self, users=users, categories=categories, items=items)
+        return moved.only(order), order
 
     def only(self, rows: NDArray[np.intp]) -> Cohort:
         """Some users, in this order."""
         level, span, idle = self.level[rows], self.span[rows], self.idle[rows]
-        return Cohort(self.days, self.users[rows], level, span, idle, self.baskets)
+        users = self.users[rows]
+        return Cohort(self.days, users, level, span, idle, self.categories, self.items)
 
     def rename(self, old: NDArray[np.uint64], new: NDArray[np.uint64]) -> Cohort:
         """Give users their pseudonym under a new key; unknown old names are ignored."""
@@ -149,7 +155,7 @@ class Cohort:
 
     @classmethod
     def from_arrays(cls, days: int, stored: Mapping[str, NDArray[Any]]) -> Cohort:
-        """Inverse of `arrays`, without baskets."""
+        """Inverse of `arrays`, without what was done lately."""
         return cls(days, stored["users"], stored["level"], stored["span"], stored["idle"])
 
 
@@ -170,13 +176,13 @@ class Totals:
         Pair counts by category and by item bucket in which no user's window weighs more than
         `_MASS_CAP`, x MASS_UNIT.
     likeness : int64[2]
-        Pairs of counts of one user in one category, and pairs at all, at a bounded weight: how
-        concentrated single users are.
+        Of single users, pairs of a category now and one of the week before that are the same, and
+        such pairs at all (`again.alike`): how concentrated users are.
     depth : int64[2]
         Days on which users met a category, and distinct items of it on those days, bounded.
     again : int64[2]
-        Pairs of an item bucket of a user now and one of seven or eight weeks ago that are the same,
-        and such pairs at all, at a bounded weight: do people come back to the same items.
+        The same of item buckets now and seven or eight weeks ago: do people come back to the same
+        items.
     silence : int64[1 + S]
         Settled users without an event for a week; and how many there would be if weekly events
         were negative binomial of each of `SIZES`, in units of 1/FIXED.
@@ -296,9 +302,9 @@ def totals_of(
             counts.pair_user, counts.pair_code, counts.pair_count, categories.keys.size
         ),
         bucket_mass=_bounded_sum(counts.bucket_user, counts.bucket, counts.bucket_count, BUCKETS),
-        likeness=_likeness(counts),
+        likeness=_alike(moved.categories, CATEGORY_WEEKS, cohort.days),
         depth=np.array([counts.pair_count.sum(), bounded_items(counts).sum()], np.int64),
-        again=_again(moved),
+        again=_alike(moved.items, ITEM_WEEKS, cohort.days),
         silence=_silence(cohort, moved),
         products=products.of_many(item_users),
         campaigns=counts.campaigns,
@@ -336,58 +342,8 @@ def _silence(before: Cohort, after: Cohort) -> NDArray[np.int64]:
     return np.concatenate([[silent * FIXED], expected])
 
 
-def _likeness(counts: WindowCounts) -> NDArray[np.int64]:
-    x = counts.pair_count.astype(np.float64)
-    named = np.bincount(counts.pair_user, x, counts.users.size)
-    alike = np.bincount(counts.pair_user, x * (x - 1.0), counts.users.size)
-    weight = FIXED / np.maximum(named, 8.0)  # pairs grow with the square; weigh users about evenly
-    return np.array(
-        [np.rint(alike * weight).sum(), np.rint(named * (named - 1.0) * weight).sum()], np.int64
-    )
-
-
-def basket_of(users: NDArray[np.uint64], bucket: NDArray[np.integer]) -> NDArray[np.uint64]:
-    """One sortable number for each (user, item bucket): the user's highest bits, then the bucket.
-
-    55 bits of a keyed hash tell the users of a shard apart.
-    """
-    basket = users & ~_BUCKET_BITS
-    basket |= bucket.astype(np.uint64)
-    return basket
-
-
-def _renamed(
-    basket: NDArray[np.uint64], old: NDArray[np.uint64], new: NDArray[np.uint64]
-) -> NDArray[np.uint64]:
-    order = np.argsort(old)
-    user, bucket = basket & ~_BUCKET_BITS, basket & _BUCKET_BITS
-    at = binary.rows_of(old[order] & ~_BUCKET_BITS, user)
-    user[at >= 0] = new[order][at[at >= 0]]
-    return np.sort(basket_of(user, bucket))
-
-
-def _again(cohort: Cohort) -> NDArray[np.int64]:
-    """Compare the newest basket of each user with those of the weeks of `_AGAIN_WEEKS` before."""
-    sums = np.zeros(2, np.int64)
-    places = [weeks * 7 // cohort.days for weeks in _AGAIN_WEEKS]
-    for place in [place for place in places if place < len(cohort.baskets)]:
-        now, then = cohort.baskets[0], cohort.baskets[place]
-        (who, many), (known, before) = _sizes(now), _sizes(then)
-        both, here, there = np.intersect1d(who, known, assume_unique=True, return_indices=True)
-        merged = np.sort(np.concatenate([now, then]), kind="stable")  # two runs: no search
-        alike = merged[1:].compress(merged[1:] == merged[:-1]) & ~_BUCKET_BITS
-        same = np.bincount(np.searchsorted(both, alike), minlength=both.size)
-        few = np.maximum(many[here], _FEW_ITEMS) * np.maximum(before[there], _FEW_ITEMS)
-        for i, pairs in enumerate((same, many[here] * before[there])):
-            sums[i] += np.rint(FIXED * pairs / few).astype(np.int64).sum()
-    return sums
-
-
-def _sizes(basket: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.intp]]:
-    """Each user's highest bits, and how many buckets the user has."""
-    user = basket & ~_BUCKET_BITS
-    first = np.flatnonzero(np.append(user.size > 0, user[1:] != user[:-1])[: user.size])
-    return user.take(first), np.diff(first, append=user.size)
+def _alike(windows: tuple[Things, ...], weeks: tuple[int, ...], days: int) -> NDArray[np.int64]:
+    return alike(windows, [week * 7 // days for week in weeks])
 
 
 def _joined(parts: list[Tally]) -> Tally:
