@@ -13,7 +13,7 @@ from tests.contract.wiring import (
     flow,
     of_type,
     references,
-    statements,
+    rights,
     target,
 )
 
@@ -179,9 +179,12 @@ def roles_are_narrow(resources: Resources) -> Iterator[str]:
     for name, role in of_type(resources, ROLE).items():
         if role.get("ManagedPolicyArns"):
             yield f"{name} takes a managed policy"
-        for statement in statements(role):
-            if any("*" in action for action in as_list(statement["Action"])):
+        for statement in rights(resources, name):
+            actions = as_list(statement["Action"])
+            if any("*" in action for action in actions):
                 yield f"{name} may do a wildcard"
+            if all(action.startswith("xray:") for action in actions):
+                continue  # X-Ray knows no resources
             for resource in as_list(statement["Resource"]):
                 if not set(references(resource)) & set(resources):
                     yield f"{name} reaches beyond the stack"
@@ -222,6 +225,20 @@ def logs_expire_and_are_json(resources: Resources) -> Iterator[str]:
         logging = function.get("LoggingConfig", {})
         if logging.get("LogFormat") != "JSON" or "LogGroup" not in logging:
             yield f"{name} does not log JSON into a group of the stack"
+
+
+def traces_are_a_choice(resources: Resources) -> Iterator[str]:
+    is_traced = {"Fn::If": ["IsTraced", True, False]}
+    for kind, key, asked in (
+        (FUNCTION, "Role", {"TracingConfig": {"Mode": {"Ref": "Tracing"}}}),
+        (WORKFLOW, "RoleArn", {"TracingConfiguration": {"Enabled": is_traced}}),
+    ):
+        for name, properties in of_type(resources, kind).items():
+            if not asked.items() <= properties.items():
+                yield f"{name} does not follow the parameter"
+            given = rights(resources, target(properties[key]))
+            if not any("xray:PutTraceSegments" in as_list(right["Action"]) for right in given):
+                yield f"{name} may not trace"
 
 
 def runtimes_are_current(resources: Resources) -> Iterator[str]:
@@ -275,6 +292,7 @@ PROMISES: list[Promise] = [
     resources_can_be_created_in_some_order,
     data_survives,
     logs_expire_and_are_json,
+    traces_are_a_choice,
     runtimes_are_current,
     secrets_are_generated,
     only_events_trigger,

@@ -150,6 +150,12 @@ PLANTED: list[tuple[Callable[[Resources], None], Promise]] = [
     (_drop("AlertsTable", "Properties", "TimeToLiveSpecification"), P.data_survives),
     (_drop("ScoreLog", "Properties", "RetentionInDays"), P.logs_expire_and_are_json),
     (_drop("Score", "Properties", "LoggingConfig"), P.logs_expire_and_are_json),
+    (_set("Score", "TracingConfig", {"Mode": "Active"}), P.traces_are_a_choice),
+    (_drop("CloseWorkflow", "Properties", "TracingConfiguration"), P.traces_are_a_choice),
+    (
+        lambda r: _policy(r, "NotifyRole", "Trace").__setitem__("Action", []),
+        P.traces_are_a_choice,
+    ),
     (_set("Score", "Runtime", "python3.8"), P.runtimes_are_current),
     (_set("PseudonymSecret", "SecretString", '{"current": "x"}'), P.secrets_are_generated),
     (

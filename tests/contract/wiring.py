@@ -80,9 +80,9 @@ def of_type(resources: Resources, kind: str) -> dict[str, dict[str, Any]]:
     return {n: r.get("Properties", {}) for n, r in resources.items() if r["Type"] == kind}
 
 
-def statements(properties: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def rights(resources: Resources, role: str) -> Iterator[dict[str, Any]]:
     """Statements of a role's inline policies."""
-    for policy in properties.get("Policies", []):
+    for policy in resources[role]["Properties"].get("Policies", []):
         yield from as_list(policy["PolicyDocument"]["Statement"])
 
 
@@ -99,7 +99,7 @@ def writes(resources: Resources, role: str) -> set[str]:
     """Resources that a role may start or write to."""
     return {
         reference
-        for statement in statements(resources[role]["Properties"])
+        for statement in rights(resources, role)
         if statement["Effect"] == "Allow" and _WRITES & set(as_list(statement["Action"]))
         for reference in references(statement["Resource"])
     }
