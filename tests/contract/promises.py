@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tests.contract.wiring import (
+    WORKFLOW,
     Resources,
     as_list,
     circle,
@@ -23,7 +24,7 @@ TIMES_TIMEOUT = 6  # AWS: visibility of a queue before a function
 MAPPING = "AWS::Lambda::EventSourceMapping"
 QUEUE, BUCKET, TOPIC = "AWS::SQS::Queue", "AWS::S3::Bucket", "AWS::SNS::Topic"
 TABLE, FUNCTION, ROLE = "AWS::DynamoDB::Table", "AWS::Lambda::Function", "AWS::IAM::Role"
-ALARM, WORKFLOW = "AWS::CloudWatch::Alarm", "AWS::StepFunctions::StateMachine"
+ALARM = "AWS::CloudWatch::Alarm"
 KEPT = {"DataBucket", "WindowsTable", "AlertsTable", "PseudonymSecret"}
 
 

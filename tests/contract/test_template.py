@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from samtranslator.model.exceptions import InvalidDocumentException
+from swerve.reshard import MOST_SHARDS
 from swerve.settings import Settings
 
 from tests.contract import promises
@@ -126,6 +127,12 @@ PLANTED: list[tuple[Callable[[Resources], None], Promise]] = [
         P.roles_are_narrow,
     ),
     (
+        lambda r: _props(r, "CloseMapPolicy")["PolicyDocument"]["Statement"][1].update(
+            Resource="*"
+        ),
+        P.roles_are_narrow,
+    ),
+    (
         _set("NotifyRole", "ManagedPolicyArns", ["arn:aws:iam::aws:policy/AWSLambdaExecute"]),
         P.roles_are_narrow,
     ),
@@ -139,6 +146,10 @@ PLANTED: list[tuple[Callable[[Resources], None], Promise]] = [
     ),
     (
         _grow("ScoreRole", "s3:PutObject", {"Fn::Sub": "${UploadsBucket.Arn}/events/*"}),
+        P.nothing_starts_itself,
+    ),
+    (
+        _grow("ScoreRole", "states:StartExecution", {"Ref": "CloseWorkflow"}),
         P.nothing_starts_itself,
     ),
     (
@@ -243,6 +254,11 @@ def test_every_parameter_is_described_grouped_and_bounded(template: dict[str, An
         assert parameter["Description"].endswith("."), name
         assert "Default" in parameter, name
         assert parameter.keys() & {"AllowedPattern", "AllowedValues", "MinValue"}, name
+
+
+def test_shards_can_be_as_many_as_reshard_makes(template: dict[str, Any]) -> None:
+    allowed = template["Parameters"]["ShardCount"]["AllowedValues"]
+    assert allowed == [2**bits for bits in range(MOST_SHARDS.bit_length())]
 
 
 def test_every_output_is_described(template: dict[str, Any]) -> None:
