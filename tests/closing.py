@@ -9,6 +9,7 @@ from hashlib import blake2b
 
 import numpy as np
 from swerve import close, plan
+from swerve.adapters.detection import StoredModels
 from swerve.adapters.detection import network as shipped_network
 from swerve.deployed import check_deployed
 from swerve.domain.alert import StackFacts
@@ -151,9 +152,14 @@ class Closer:
     def deps(self) -> CloseDeps:
         settings, world = self.settings, self.world
         detector = Detector(
-            settings.windows, Calibration.shipped(), network(), settings.warmup_weeks
+            settings.windows,
+            Calibration.shipped(),
+            network(),
+            settings.warmup_weeks,
+            network().generation,
         )
-        return CloseDeps(settings, world.windows, world.data, world.clock, detector)
+        models = StoredModels(world.data, detector)
+        return CloseDeps(settings, world.windows, world.data, world.clock, detector, models)
 
     @property
     def select_deps(self) -> SelectDeps:

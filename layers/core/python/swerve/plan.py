@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from swerve import run as runs
 from swerve.deployed import check_deployed
+from swerve.domain.generation import started
 from swerve.domain.manifest import erased_of
 from swerve.domain.watermark import Progress
 from swerve.errors import Resharding
@@ -138,9 +139,24 @@ def _run(deps: CloseDeps, progress: Progress) -> Run | None:
             batches[manifest.batch_id] = dict(sorted(inside.items()))
     erased = {w: e for w, e in erased_of(manifests).items() if span[0] <= w <= span[-1]}
     seen = {c.window: c.dirty for c in control if span[0] <= c.window <= span[-1]}
-    draft = Run("", span, start, keep_from, settings.shard_count, seen, batches, erased)
+    models = _models(deps, control)
+    draft = Run("", span, start, keep_from, settings.shard_count, seen, batches, erased, models)
     digest = blake2b(draft.to_json().encode(), digest_size=6).hexdigest()
     return replace(draft, name=f"{spec.label(span[-1])}-{digest}")
+
+
+def _models(deps: CloseDeps, control: tuple[WindowControl, ...]) -> dict[int, str]:
+    """Which generation of model starts where: the deployed one at the next window."""
+    spec = deps.settings.windows
+    starts = runs.models_noted(deps.windows, spec)
+    closed = [c.window for c in control if c.closed]
+    if done := deps.windows.state(runs.PROGRESS):
+        closed.append(int(done["through"]))
+    upcoming = max(closed) + spec.days if closed and starts else control[0].window
+    models = started(starts, deps.detector.generation, upcoming)
+    if models != starts:
+        deps.models.keep()
+    return models
 
 
 def _checkpoint_before(deps: CloseDeps, first: int) -> int | None:
