@@ -87,8 +87,8 @@ def _table_back(table: PairTable, ago: int) -> PairTable:
 
 def _counts(state: ShardState) -> WindowCounts:
     """The newest window as far as the ring knows it."""
-    came = np.flatnonzero(state.events[:, 0])
     pairs, buckets = state.categories.ring, state.items.ring
+    came = np.flatnonzero(state.events[:, 0] + pairs.sizes[0] + buckets.sizes[0])
     none = count_window(Events.empty(), WindowSpec(7 if state.days == 7 else 1), state.window or 0)
     total = state.events[came, 0].astype(np.int32)
     return replace(
