@@ -189,6 +189,8 @@ def window(stack: Stack, label: str) -> Iterator[str]:
     state = "closed" if control.closed == control.dirty else _why_open(stack, number)
     yield f"window {label}: {state} (changed {control.dirty} times, closed at {control.closed})"
     yield f"  {_time(spec.start_ms(number))} to {_time(spec.end_ms(number))}"
+    if control.closed:
+        yield f"  scored by {_model(stack, number)}"
     for manifest in stack.windows.manifests():
         if number in manifest.windows:
             events = f"{manifest.held[number]:8} events"
@@ -196,6 +198,17 @@ def window(stack: Stack, label: str) -> Iterator[str]:
     rows = list(stack.alerts.in_window(number))
     yield f"{len(rows)} alerts"
     yield from alert_lines(rows) if rows else ()
+
+
+def _model(stack: Stack, number: int) -> str:
+    """Name of the model that scores a closed window, as its alerts tell it."""
+    from swerve.domain.alert import StackFacts
+    from swerve.domain.generation import generation_at
+    from swerve.run import models_noted
+
+    starts = models_noted(stack.windows, stack.settings.windows)
+    generation = generation_at(starts, number) if starts else ""
+    return StackFacts.of(stack.settings).scored_by(generation).model_version
 
 
 def _why_open(stack: Stack, number: int) -> str:

@@ -6,10 +6,10 @@ import copy
 from dataclasses import dataclass, field, replace
 from functools import cache
 from hashlib import blake2b
-from typing import TYPE_CHECKING
 
 import numpy as np
 from swerve import close, plan
+from swerve.adapters.detection import StoredModels
 from swerve.adapters.detection import network as shipped_network
 from swerve.deployed import check_deployed
 from swerve.domain.alert import StackFacts
@@ -28,9 +28,6 @@ from swerve.select import SelectDeps, select
 from swerve.settings import Settings
 
 from tests.fakes import World
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 EXPIRES_S = 2_000_000_000
 MONDAY = 17_168  # 2017-01-02
@@ -155,9 +152,14 @@ class Closer:
     def deps(self) -> CloseDeps:
         settings, world = self.settings, self.world
         detector = Detector(
-            settings.windows, Calibration.shipped(), network(), settings.warmup_weeks
+            settings.windows,
+            Calibration.shipped(),
+            network(),
+            settings.warmup_weeks,
+            network().generation,
         )
-        return CloseDeps(settings, world.windows, world.data, world.clock, detector)
+        models = StoredModels(world.data, detector)
+        return CloseDeps(settings, world.windows, world.data, world.clock, detector, models)
 
     @property
     def select_deps(self) -> SelectDeps:
@@ -176,11 +178,11 @@ class Closer:
             self.run(answer["run"], answer["shards"], owner)
         raise AssertionError("the close finds no end")
 
-    def run(self, run: str, shards: Sequence[int], owner: str) -> None:
-        for shard in shards:
+    def run(self, run: str, shards: int, owner: str) -> None:
+        for shard in range(shards):
             close.merge(self.deps, run, shard)
         close.population(self.deps, run)
-        for shard in shards:
+        for shard in range(shards):
             close.score(self.deps, run, shard)
         close.calibrate(self.deps, run)
         self.select(run, owner)

@@ -144,10 +144,10 @@ def test_throttling_is_retried_to_the_same_bytes(seed):
 
     # WHEN
     answer = persist(plan.plan, closer.deps, "execution")
-    for shard in answer["shards"]:
+    for shard in range(answer["shards"]):
         persist(close.merge, closer.deps, answer["run"], shard)
     persist(close.population, closer.deps, answer["run"])
-    for shard in answer["shards"]:
+    for shard in range(answer["shards"]):
         persist(close.score, closer.deps, answer["run"], shard)
     persist(close.calibrate, closer.deps, answer["run"])
     persist(closer.select, answer["run"], "execution")

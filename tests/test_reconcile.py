@@ -27,13 +27,13 @@ class Table:
         self.rows: dict[tuple[int, str], AlertRow] = {}
 
     def close(self, *decisions: Decision, first: int = WINDOW) -> int:
-        changes = reconcile(self.rows.values(), decisions, first, NAMES, FACTS)
+        changes = reconcile(self.rows.values(), decisions, first, NAMES, lambda _: FACTS)
         for change in changes:
             key = (change.row.window, change.row.subject_kind)
             known = self.rows.get(key)
             assert (known.revision if known else None) == change.expected_revision
             self.rows[key] = change.row
-        assert reconcile(self.rows.values(), decisions, first, NAMES, FACTS) == []
+        assert reconcile(self.rows.values(), decisions, first, NAMES, lambda _: FACTS) == []
         return len(changes)
 
     def tell(self) -> None:

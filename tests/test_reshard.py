@@ -297,11 +297,11 @@ def test_score_says_how_many_users_a_shard_has_for_the_alarm():
     closer = before_last_week()
     closer.world.clock.advance(SETTINGS.settle_s)
     answer = plan.plan(closer.deps, "execution")
-    for shard in answer["shards"]:
+    for shard in range(answer["shards"]):
         close.merge(closer.deps, answer["run"], shard)
     close.population(closer.deps, answer["run"])
     # WHEN
-    users = [close.score(closer.deps, answer["run"], shard) for shard in answer["shards"]]
+    users = [close.score(closer.deps, answer["run"], shard) for shard in range(answer["shards"])]
     # THEN
     assert sum(users) == np.unique(history().user).size
 
@@ -355,8 +355,8 @@ def test_a_survey_says_what_would_be_and_writes_nothing():
         (4, 6, "no power of two.*8, 16, 32"),
         (4, 0, "no power of two"),
         (4, 2, "never joined"),
-        (4, 512, "256 at most"),
-        (256, None, "512 shards are too many"),
+        (4, 2048, "1024 at most"),
+        (1024, None, "2048 shards are too many"),
     ],
 )
 def test_what_cannot_be_is_refused(stored, to, reason):

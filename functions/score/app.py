@@ -32,8 +32,8 @@ def build() -> tuple[CloseDeps, early.EarlyDeps]:
     """Make everything that the tasks need, once a container."""
     of, clock = aws.settings(), SystemClock()
     windows, data, detector = aws.windows(of), aws.data(of), detection.detector(of)
-    facts = StackFacts.of(of).with_model(detector.model)
-    closing = CloseDeps(of, windows, data, clock, detector)
+    facts = StackFacts.of(of).scored_by(detector.generation)
+    closing = CloseDeps(of, windows, data, clock, detector, detection.StoredModels(data, detector))
     alerts, queue = aws.alerts(of), aws.notify_queue(of)
     return closing, early.EarlyDeps(of, windows, data, alerts, queue, clock, facts)
 
@@ -52,9 +52,9 @@ def handler(event: dict[str, Any], context: Any) -> Any:
     logger.info("task", extra=event)
     metrics.add_metric(f"{event['task'].capitalize()}Tasks", MetricUnit.Count, 1)
     deps, _ = build()
-    metrics.add_metric("ScoredWithoutModel", MetricUnit.Count, deps.detector.network is None)
     if event["task"] == "plan":
         return plan.plan(deps, event["owner"], event["waits"])
     users = TASKS[event["task"]](deps, *(event[n] for n in ("run", "shard") if n in event))
     metrics.add_metric("ShardUsers", MetricUnit.Count, users or 0)
+    metrics.add_metric("ScoredWithoutModel", MetricUnit.Count, deps.models.lost)
     return {}

@@ -22,7 +22,7 @@ from swerve.domain.totals import totals_of
 from swerve.domain.window import DAY_MS
 from swerve.errors import SwerveError
 from swerve.ports import AlertRow, PartialItem
-from swerve.run import PROGRESS, shard_key
+from swerve.run import MODELS, PROGRESS, shard_key
 from swerve.settings import Settings
 
 from cli import look, look_user
@@ -207,6 +207,16 @@ def test_any_day_names_its_window(stack: FakeStack) -> None:
         list(look.window(stack, "2020-01-01"))
     with pytest.raises(SwerveError, match="not a date"):
         list(look.window(stack, "yesterday"))
+
+
+def test_a_closed_window_says_what_model_scores_it(stack: FakeStack) -> None:
+    # GIVEN
+    stack.windows.set_closed({MONDAY: 2})
+    assert "  scored by none" in list(look.window(stack, "2026-11-18"))
+    # WHEN
+    stack.windows.put_state(MODELS, {"2026-11-09": "lstm-0123456789abcdef"}, None)
+    # THEN
+    assert "  scored by lstm-01234567" in list(look.window(stack, "2026-11-18"))
 
 
 def test_an_open_window_says_what_it_waits_for(stack: FakeStack) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tests.contract.wiring import (
+    WORKFLOW,
     Resources,
     as_list,
     circle,
@@ -13,7 +14,7 @@ from tests.contract.wiring import (
     flow,
     of_type,
     references,
-    statements,
+    rights,
     target,
 )
 
@@ -23,7 +24,17 @@ TIMES_TIMEOUT = 6  # AWS: visibility of a queue before a function
 MAPPING = "AWS::Lambda::EventSourceMapping"
 QUEUE, BUCKET, TOPIC = "AWS::SQS::Queue", "AWS::S3::Bucket", "AWS::SNS::Topic"
 TABLE, FUNCTION, ROLE = "AWS::DynamoDB::Table", "AWS::Lambda::Function", "AWS::IAM::Role"
-ALARM, WORKFLOW = "AWS::CloudWatch::Alarm", "AWS::StepFunctions::StateMachine"
+ALARM = "AWS::CloudWatch::Alarm"
+SECRET = "AWS::SecretsManager::Secret"
+NOTHING = {"Ref": "AWS::NoValue"}
+TABLE_KEY = {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": {"Ref": "KmsKeyArn"}}
+BUCKET_KEY = {
+    "BucketKeyEnabled": {"Fn::If": ["HasKey", True, False]},
+    "ServerSideEncryptionByDefault": {
+        "SSEAlgorithm": {"Fn::If": ["HasKey", "aws:kms", "AES256"]},
+        "KMSMasterKeyID": {"Fn::If": ["HasKey", {"Ref": "KmsKeyArn"}, NOTHING]},
+    },
+}
 KEPT = {"DataBucket", "WindowsTable", "AlertsTable", "PseudonymSecret"}
 
 
@@ -147,8 +158,6 @@ def buckets_are_closed(resources: Resources) -> Iterator[str]:
             yield f"{name} may become public"
         if "BucketOwnerEnforced" not in str(bucket.get("OwnershipControls")):
             yield f"{name} has object owners"
-        if "BucketEncryption" not in bucket:
-            yield f"{name} is not encrypted"
 
 
 def buckets_forget(resources: Resources) -> Iterator[str]:
@@ -165,25 +174,62 @@ def buckets_forget(resources: Resources) -> Iterator[str]:
                 yield f"{name} has no {wanted}"
 
 
-def messages_are_encrypted(resources: Resources) -> Iterator[str]:
-    for name, queue in of_type(resources, QUEUE).items():
-        if queue.get("SqsManagedSseEnabled") is not True:
-            yield f"{name} is not encrypted"
-    for name, topic in of_type(resources, TOPIC).items():
-        # CloudWatch cannot publish under the key that AWS manages for SNS.
-        if "KmsMasterKeyId" not in topic and name != "AlarmTopic":
-            yield f"{name} is not encrypted"
+def _by_key(otherwise: object) -> dict[str, Any]:
+    """The customer's key where there is one."""
+    return {"Fn::If": ["HasKey", {"Ref": "KmsKeyArn"}, otherwise]}
+
+
+def everything_is_encrypted(resources: Resources) -> Iterator[str]:
+    by_service = {"Fn::If": ["HasKey", NOTHING, True]}
+    wanted: dict[str, dict[str, Any]] = {
+        QUEUE: {"SqsManagedSseEnabled": by_service, "KmsMasterKeyId": _by_key(NOTHING)},
+        TOPIC: {"KmsMasterKeyId": _by_key("alias/aws/sns")},
+        SECRET: {"KmsKeyId": _by_key(NOTHING)},  # by the service's otherwise, always
+        TABLE: {"SSESpecification": {"Fn::If": ["HasKey", TABLE_KEY, NOTHING]}},
+        BUCKET: {"BucketEncryption": {"ServerSideEncryptionConfiguration": [BUCKET_KEY]}},
+    }
+    for kind, said in wanted.items():
+        for name, properties in of_type(resources, kind).items():
+            # CloudWatch cannot publish under the key that AWS manages for SNS.
+            asked = {"KmsMasterKeyId": _by_key(NOTHING)} if name == "AlarmTopic" else said
+            if not asked.items() <= properties.items():
+                yield f"{name} is not encrypted, or not by the customer's key"
+
+
+def whoever_stores_may_use_the_key(resources: Resources) -> Iterator[str]:
+    for name in of_type(resources, ROLE):
+        given = rights(resources, name)
+        if not any(right["Resource"] == {"Ref": "KmsKeyArn"} for right in given):
+            yield f"{name} may not use the customer's key"
+
+
+def concurrency_is_kept_on_request(resources: Resources) -> Iterator[str]:
+    kept = {
+        name: function.get("ReservedConcurrentExecutions", {}).get("Fn::If", [""])
+        for name, function in of_type(resources, FUNCTION).items()
+    }
+    for name, (condition, *values) in kept.items():
+        if condition != "IsReserved" or values[1:] != [NOTHING]:
+            yield f"{name} cannot have concurrency for itself"
+    for mapping in of_type(resources, MAPPING).values():
+        name, most = target(mapping["FunctionName"]), mapping["ScalingConfig"]["MaximumConcurrency"]
+        least = most + 1 if isinstance(most, int) else most  # one more for select
+        if name != "Score" and kept[name][1:2] != [least]:
+            yield f"{name} is given more messages at a time than it takes"
 
 
 def roles_are_narrow(resources: Resources) -> Iterator[str]:
     for name, role in of_type(resources, ROLE).items():
         if role.get("ManagedPolicyArns"):
             yield f"{name} takes a managed policy"
-        for statement in statements(role):
-            if any("*" in action for action in as_list(statement["Action"])):
+        for statement in rights(resources, name):
+            actions = as_list(statement["Action"])
+            if any("*" in action for action in actions):
                 yield f"{name} may do a wildcard"
+            if all(action.startswith("xray:") for action in actions):
+                continue  # X-Ray knows no resources
             for resource in as_list(statement["Resource"]):
-                if not set(references(resource)) & set(resources):
+                if not set(references(resource)) & {*resources, "KmsKeyArn"}:
                     yield f"{name} reaches beyond the stack"
 
 
@@ -224,6 +270,20 @@ def logs_expire_and_are_json(resources: Resources) -> Iterator[str]:
             yield f"{name} does not log JSON into a group of the stack"
 
 
+def traces_are_a_choice(resources: Resources) -> Iterator[str]:
+    is_traced = {"Fn::If": ["IsTraced", True, False]}
+    for kind, key, asked in (
+        (FUNCTION, "Role", {"TracingConfig": {"Mode": {"Ref": "Tracing"}}}),
+        (WORKFLOW, "RoleArn", {"TracingConfiguration": {"Enabled": is_traced}}),
+    ):
+        for name, properties in of_type(resources, kind).items():
+            if not asked.items() <= properties.items():
+                yield f"{name} does not follow the parameter"
+            given = rights(resources, target(properties[key]))
+            if not any("xray:PutTraceSegments" in as_list(right["Action"]) for right in given):
+                yield f"{name} may not trace"
+
+
 def runtimes_are_current(resources: Resources) -> Iterator[str]:
     for name, function in of_type(resources, FUNCTION).items():
         if function.get("Runtime") != "python3.13":
@@ -231,7 +291,7 @@ def runtimes_are_current(resources: Resources) -> Iterator[str]:
 
 
 def secrets_are_generated(resources: Resources) -> Iterator[str]:
-    for name, secret in of_type(resources, "AWS::SecretsManager::Secret").items():
+    for name, secret in of_type(resources, SECRET).items():
         if "SecretString" in secret or "GenerateSecretString" not in secret:
             yield f"{name} is written in the template"
     for name, function in of_type(resources, FUNCTION).items():
@@ -268,13 +328,16 @@ PROMISES: list[Promise] = [
     services_are_pinned_to_their_source,
     buckets_are_closed,
     buckets_forget,
-    messages_are_encrypted,
+    everything_is_encrypted,
+    whoever_stores_may_use_the_key,
+    concurrency_is_kept_on_request,
     roles_are_narrow,
     functions_have_their_own_role,
     nothing_starts_itself,
     resources_can_be_created_in_some_order,
     data_survives,
     logs_expire_and_are_json,
+    traces_are_a_choice,
     runtimes_are_current,
     secrets_are_generated,
     only_events_trigger,

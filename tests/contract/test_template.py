@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from samtranslator.model.exceptions import InvalidDocumentException
+from swerve.reshard import MOST_SHARDS
 from swerve.settings import Settings
 
 from tests.contract import promises
@@ -112,17 +113,38 @@ PLANTED: list[tuple[Callable[[Resources], None], Promise]] = [
         P.services_are_pinned_to_their_source,
     ),
     (_drop("DataBucket", "Properties", "PublicAccessBlockConfiguration"), P.buckets_are_closed),
-    (_drop("UploadsBucket", "Properties", "BucketEncryption"), P.buckets_are_closed),
+    (_drop("UploadsBucket", "Properties", "BucketEncryption"), P.everything_is_encrypted),
     (_drop("UploadsBucket", "Properties", "LifecycleConfiguration"), P.buckets_forget),
     (_drop("UploadsBucket", "Properties", "VersioningConfiguration"), P.buckets_forget),
-    (_drop("EmailTopic", "Properties", "KmsMasterKeyId"), P.messages_are_encrypted),
-    (_set("IngestDeadLetters", "SqsManagedSseEnabled", False), P.messages_are_encrypted),
+    (_drop("EmailTopic", "Properties", "KmsMasterKeyId"), P.everything_is_encrypted),
+    (_set("AlarmTopic", "KmsMasterKeyId", "alias/aws/sns"), P.everything_is_encrypted),
+    (_set("IngestDeadLetters", "SqsManagedSseEnabled", False), P.everything_is_encrypted),
+    (_drop("AlertsTable", "Properties", "SSESpecification"), P.everything_is_encrypted),
+    (_drop("PseudonymSecret", "Properties", "KmsKeyId"), P.everything_is_encrypted),
+    (
+        lambda r: _props(r, "KeyPolicy")["Roles"].remove({"Ref": "SchedulerRole"}),
+        P.whoever_stores_may_use_the_key,
+    ),
+    (
+        _drop("Score", "Properties", "ReservedConcurrentExecutions"),
+        P.concurrency_is_kept_on_request,
+    ),
+    (
+        lambda r: _props(r, "Notify")["ReservedConcurrentExecutions"]["Fn::If"].__setitem__(1, 1),
+        P.concurrency_is_kept_on_request,
+    ),
     (
         lambda r: _policy(r, "ScoreRole", "KeepState").__setitem__("Action", "s3:*"),
         P.roles_are_narrow,
     ),
     (
         lambda r: _policy(r, "ScoreRole", "KeepState").__setitem__("Resource", "*"),
+        P.roles_are_narrow,
+    ),
+    (
+        lambda r: _props(r, "CloseMapPolicy")["PolicyDocument"]["Statement"][1].update(
+            Resource="*"
+        ),
         P.roles_are_narrow,
     ),
     (
@@ -142,6 +164,10 @@ PLANTED: list[tuple[Callable[[Resources], None], Promise]] = [
         P.nothing_starts_itself,
     ),
     (
+        _grow("ScoreRole", "states:StartExecution", {"Ref": "CloseWorkflow"}),
+        P.nothing_starts_itself,
+    ),
+    (
         _set("IngestQueuePolicy", "Queues", [{"Ref": "IngestQueue"}, {"Ref": "UploadsBucket"}]),
         P.resources_can_be_created_in_some_order,
     ),
@@ -150,6 +176,12 @@ PLANTED: list[tuple[Callable[[Resources], None], Promise]] = [
     (_drop("AlertsTable", "Properties", "TimeToLiveSpecification"), P.data_survives),
     (_drop("ScoreLog", "Properties", "RetentionInDays"), P.logs_expire_and_are_json),
     (_drop("Score", "Properties", "LoggingConfig"), P.logs_expire_and_are_json),
+    (_set("Score", "TracingConfig", {"Mode": "Active"}), P.traces_are_a_choice),
+    (_drop("CloseWorkflow", "Properties", "TracingConfiguration"), P.traces_are_a_choice),
+    (
+        lambda r: _policy(r, "NotifyRole", "Trace").__setitem__("Action", []),
+        P.traces_are_a_choice,
+    ),
     (_set("Score", "Runtime", "python3.8"), P.runtimes_are_current),
     (_set("PseudonymSecret", "SecretString", '{"current": "x"}'), P.secrets_are_generated),
     (
@@ -237,6 +269,11 @@ def test_every_parameter_is_described_grouped_and_bounded(template: dict[str, An
         assert parameter["Description"].endswith("."), name
         assert "Default" in parameter, name
         assert parameter.keys() & {"AllowedPattern", "AllowedValues", "MinValue"}, name
+
+
+def test_shards_can_be_as_many_as_reshard_makes(template: dict[str, Any]) -> None:
+    allowed = template["Parameters"]["ShardCount"]["AllowedValues"]
+    assert allowed == [2**bits for bits in range(MOST_SHARDS.bit_length())]
 
 
 def test_every_output_is_described(template: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "infra/template.yaml"
+WORKFLOW = "AWS::StepFunctions::StateMachine"
 _SUBSTITUTION = re.compile(r"\$\{([A-Za-z0-9]+)(?:\.[A-Za-z0-9.]+)?\}")
 # What a role may do that can start something, or feed what starts something.
 _WRITES = {
@@ -80,9 +81,11 @@ def of_type(resources: Resources, kind: str) -> dict[str, dict[str, Any]]:
     return {n: r.get("Properties", {}) for n, r in resources.items() if r["Type"] == kind}
 
 
-def statements(properties: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Statements of a role's inline policies."""
-    for policy in properties.get("Policies", []):
+def rights(resources: Resources, role: str) -> Iterator[dict[str, Any]]:
+    """Statements of a role's inline policies, and of those put on it."""
+    inline = resources[role]["Properties"].get("Policies", [])
+    put_on = of_type(resources, "AWS::IAM::Policy").values()
+    for policy in [*inline, *(p for p in put_on if role in references(p["Roles"]))]:
         yield from as_list(policy["PolicyDocument"]["Statement"])
 
 
@@ -99,14 +102,17 @@ def writes(resources: Resources, role: str) -> set[str]:
     """Resources that a role may start or write to."""
     return {
         reference
-        for statement in statements(resources[role]["Properties"])
+        for statement in rights(resources, role)
         if statement["Effect"] == "Allow" and _WRITES & set(as_list(statement["Action"]))
         for reference in references(statement["Resource"])
     }
 
 
 def flow(resources: Resources) -> dict[str, set[str]]:
-    """What can set what in motion: triggers, and the rights of what is triggered."""
+    """What can set what in motion: triggers, and the rights of what is triggered.
+
+    But for a workflow that may start itself: so AWS has a Distributed Map run its items.
+    """
     edges: dict[str, set[str]] = {name: set() for name in resources}
     for mapping in of_type(resources, "AWS::Lambda::EventSourceMapping").values():
         edges[target(mapping["EventSourceArn"])].add(target(mapping["FunctionName"]))
@@ -116,10 +122,12 @@ def flow(resources: Resources) -> dict[str, set[str]]:
         edges[name].add(target(schedule["Target"]["Arn"]))
     for kind, key in (
         ("AWS::Lambda::Function", "Role"),
-        ("AWS::StepFunctions::StateMachine", "RoleArn"),
+        (WORKFLOW, "RoleArn"),
     ):
         for name, properties in of_type(resources, kind).items():
             edges[name] |= writes(resources, target(properties[key]))
+            if kind == WORKFLOW:
+                edges[name].discard(name)
     return edges
 
 

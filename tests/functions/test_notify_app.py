@@ -109,7 +109,7 @@ def files(prefix: str) -> dict[str, str]:
 def test_a_message_tells_what_waits(app: ModuleType) -> None:
     # GIVEN one critical alert in the table
     made = decision(candidates()["user-switch"], severity=Severity.CRITICAL)
-    (change,) = reconcile([], [made], WINDOW, NAMES, FACTS)
+    (change,) = reconcile([], [made], WINDOW, NAMES, lambda _: FACTS)
     alerts = aws.alerts(aws.settings())
     assert alerts.put(change.row, change.expected_revision)
     # WHEN a known message comes with two that are not ours

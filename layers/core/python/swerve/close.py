@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from swerve.domain.candidate import Head
-    from swerve.domain.detector import ShardScores
+    from swerve.domain.detector import Detector, ShardScores
     from swerve.domain.window import WindowSpec
     from swerve.ports import PartialItem
 
@@ -162,6 +162,7 @@ def score(deps: CloseDeps, run_name: str, shard: int) -> int:
     contexts = unbundle(read(deps.data, run.file("contexts.zip")))
     before = checkpoint_before(deps, run, shard)
     state, renames, running = before.state, before.renames, before.running
+    detectors = _detectors(deps, run)
     scored: dict[str, bytes] = {}
     for window, events, found in _merged(deps, run, shard):
         label = spec.label(window)
@@ -169,7 +170,10 @@ def score(deps: CloseDeps, run_name: str, shard: int) -> int:
             renames = renames.then(found)
             state = state.rename(renames.old, renames.new)
         context = Context.from_bytes(contexts[label])
-        state, scores = deps.detector.score(state, count_window(events, spec, window), context)
+        detector = detectors[run.generation(window)]
+        if run.generation(window - spec.days) != detector.generation:
+            state = detector.takes_over(state, context)
+        state, scores = detector.score(state, count_window(events, spec, window), context)
         scored[f"{label}.histograms"] = scores.histograms.to_bytes()
         candidates = _explained(deps, state, scores, context, running)
         running = running.advance(scores.histograms.times(run.shards), spec)
@@ -224,7 +228,6 @@ def calibrate(deps: CloseDeps, run_name: str) -> None:
                     },
                     "renamed": {k: v for part in said for k, v in part["renamed"].items()},
                     "p_thresholds": thresholds,
-                    "model": dict(deps.detector.model),
                     "candidates": [c.to_dict() for c in final] + aggregates[label]["candidates"],
                 }
             ).encode(),
@@ -262,6 +265,16 @@ def _explained(
         replace(candidate, p_value=float(scores.p[candidate.head][row]))
         for candidate, row in zip(chosen, rows, strict=True)
     ]
+
+
+def _detectors(deps: CloseDeps, run: Run) -> dict[str, Detector]:
+    """The detector of every generation that scores a window of the run."""
+    return {
+        generation: replace(
+            deps.detector, generation=generation, network=deps.models.network(generation)
+        )
+        for generation in sorted({run.generation(window) for window in run.windows})
+    }
 
 
 def checkpoint_before(deps: CloseDeps, run: Run, shard: int) -> Checkpoint:

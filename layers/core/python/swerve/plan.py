@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from swerve import run as runs
 from swerve.deployed import check_deployed
+from swerve.domain.generation import started
 from swerve.domain.manifest import erased_of
 from swerve.domain.watermark import Progress
 from swerve.errors import Resharding
@@ -15,13 +17,15 @@ from swerve.ports import LAYOUT
 from swerve.run import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from swerve.ports import WindowControl
     from swerve.run import CloseDeps
 
-# A long history is closed in several runs, so that no task outlives its function's timeout.
+# A long history is closed in several runs, so that no task outlives its function's timeout and
+# calibrate, which holds what was scored of every shard and window, fits its memory.
 MOST_WINDOWS = 128
+MOST_SCORED = 128 * 256
 # Steady uploads never settle: after so many waits of SettleSeconds the close goes ahead.
 MOST_WAITS = 12
 # One execution waits for all: each upload may start one, and forty that ask again and again cost
@@ -43,8 +47,8 @@ def plan(deps: CloseDeps, owner: str, waits: int = 0) -> dict[str, Any]:
     Returns
     -------
     dict
-        `next` is `go` (recompute `run` over `shards`), `wait` (and say `waits` next time) or
-        `nothing`.
+        `next` is `go` (recompute `run` over so many `shards`), `wait` (and say `waits` next time)
+        or `nothing`.
     """
     try:
         layout = check_deployed(deps.windows, deps.settings)
@@ -76,12 +80,15 @@ def _planned(
         deps.windows.release_lease(runs.LEASE, owner)
         return _answer("nothing")
     deps.data.put(found.file("plan.json"), found.to_json().encode(), "application/json")
-    return _answer("go", found.name, range(found.shards))
+    # What a Distributed Map goes through: its item reader wants a file.
+    items = json.dumps([{"shard": shard} for shard in range(found.shards)])
+    deps.data.put(found.file("shards.json"), items.encode(), "application/json")
+    return _answer("go", found.name, found.shards)
 
 
-def _answer(what: str, run: str = "", shards: Sequence[int] = (), waits: int = 0) -> dict[str, Any]:
+def _answer(what: str, run: str = "", shards: int = 0, waits: int = 0) -> dict[str, Any]:
     """All fields always: the workflow cannot read one that is not there."""
-    return {"next": what, "run": run, "shards": list(shards), "waits": waits}
+    return {"next": what, "run": run, "shards": shards, "waits": waits}
 
 
 def _changed(
@@ -119,7 +126,8 @@ def _run(deps: CloseDeps, progress: Progress) -> Run | None:
     start = _checkpoint_before(deps, first)
     if start is None:
         first = control[0].window
-    span = tuple(range(first, last + 1, spec.days))[:MOST_WINDOWS]
+    most = min(MOST_WINDOWS, MOST_SCORED // settings.shard_count)
+    span = tuple(range(first, last + 1, spec.days))[:most]
     horizon_ms = progress.horizon_ms(settings.horizon_days)
     # Late data reaches back to the horizon: it needs the state before the window that holds it.
     keep_from = next((w for w in span if spec.end_ms(w + spec.days) > horizon_ms), span[-1])
@@ -131,9 +139,24 @@ def _run(deps: CloseDeps, progress: Progress) -> Run | None:
             batches[manifest.batch_id] = dict(sorted(inside.items()))
     erased = {w: e for w, e in erased_of(manifests).items() if span[0] <= w <= span[-1]}
     seen = {c.window: c.dirty for c in control if span[0] <= c.window <= span[-1]}
-    draft = Run("", span, start, keep_from, settings.shard_count, seen, batches, erased)
+    models = _models(deps, control)
+    draft = Run("", span, start, keep_from, settings.shard_count, seen, batches, erased, models)
     digest = blake2b(draft.to_json().encode(), digest_size=6).hexdigest()
     return replace(draft, name=f"{spec.label(span[-1])}-{digest}")
+
+
+def _models(deps: CloseDeps, control: tuple[WindowControl, ...]) -> dict[int, str]:
+    """Which generation of model starts where: the deployed one at the next window."""
+    spec = deps.settings.windows
+    starts = runs.models_noted(deps.windows, spec)
+    closed = [c.window for c in control if c.closed]
+    if done := deps.windows.state(runs.PROGRESS):
+        closed.append(int(done["through"]))
+    upcoming = max(closed) + spec.days if closed and starts else control[0].window
+    models = started(starts, deps.detector.generation, upcoming)
+    if models != starts:
+        deps.models.keep()
+    return models
 
 
 def _checkpoint_before(deps: CloseDeps, first: int) -> int | None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from swerve.domain.file import FileToRead, Shape
     from swerve.domain.kept import Kept
     from swerve.domain.manifest import Manifest
+    from swerve.domain.network import Network
     from swerve.domain.rows import Pieces
 
 
@@ -143,7 +144,7 @@ class Windows(Protocol):
         ...
 
     def state(self, name: str) -> Mapping[str, str | int] | None:
-        """A named control item: `shards`, `model`, `publish#email` ..."""
+        """A named control item: `shards`, `models`, `publish#email` ..."""
         ...
 
     def put_state(
@@ -288,6 +289,23 @@ class Eraser(Protocol):
 
         Only of those whose keys end in one of the endings.
         """
+        ...
+
+
+class Models(Protocol):
+    """The networks, by generation: the deployed one, and what windows were closed with before."""
+
+    @property
+    def lost(self) -> bool:
+        """Whether one was asked for, or deployed, that is not to be had."""
+        ...
+
+    def keep(self) -> None:
+        """Have the deployed one also when another is deployed."""
+        ...
+
+    def network(self, generation: str) -> Network | None:
+        """Return it; None, with a warning, where it is not to be had."""
         ...
 
 

@@ -16,7 +16,7 @@ from swerve.domain.selection import Action
 from swerve.ports import AlertRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from swerve.domain.selection import Decision
 
@@ -39,7 +39,7 @@ def reconcile(
     decisions: Sequence[Decision],
     first_window: int,
     names: Mapping[int, str],
-    facts: StackFacts,
+    facts: Callable[[int], StackFacts],
 ) -> list[Change]:
     """Compare the rows with the decisions of a close.
 
@@ -51,8 +51,10 @@ def reconcile(
         Of all windows of the range, in order.
     first_window : int
         First window of the range; earlier rows can only end or come to life again.
-    names, facts
+    names
         As for `build_payload`.
+    facts : callable
+        What the alerts of a window say of the stack.
 
     Returns
     -------
@@ -70,7 +72,7 @@ def reconcile(
     for decision in decisions:
         key = (decision.window, decision.subject_kind)
         if decision.action in {Action.SELECTED, Action.FOLDED}:
-            wanted[key] = build_payload(decision, names, facts)
+            wanted[key] = build_payload(decision, names, facts(decision.window))
             if decision.action is Action.FOLDED:
                 folded.add(key)
     for key, row in known.items():
@@ -81,7 +83,7 @@ def reconcile(
     for decision in decisions:
         key = (decision.window, decision.subject_kind)
         if decision.action is Action.RESOLVED and key in wanted:
-            wanted[key] |= _ending(decision, facts)
+            wanted[key] |= _ending(decision, facts(decision.window))
 
     changes = []
     for key in sorted(known.keys() | wanted.keys()):

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     Layout = Mapping[str, str | int]
 
-MOST_SHARDS = 256  # an inline Map of the close workflow takes no more
+MOST_SHARDS = 1024  # as ShardCount: a file of a long history makes an item a window and shard
 LEASE_S = 900  # renewed before every write: far longer than it takes to read one shard
 
 

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from swerve.domain.generation import generation_at
 from swerve.domain.manifest import Erased
 from swerve.errors import SwerveError
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from swerve.domain.detector import Detector
     from swerve.domain.window import WindowSpec
-    from swerve.ports import Clock, Data, Windows
+    from swerve.ports import Clock, Data, Models, Windows
     from swerve.settings import Settings
 
 LEASE = "close"
@@ -22,6 +23,7 @@ LEASE = "close"
 # execution writes beside its successor.
 LEASE_S = 5_400
 PROGRESS = "close"  # control state: {"from", "through"}: checkpoints are valid in between
+MODELS = "models"  # control state: label of a window -> generation of model that starts there
 EARLY = "runs/early/"  # what early notices have looked at: batches only
 LEDGER_KEY = "checkpoints/ledger.json"
 
@@ -35,6 +37,7 @@ class CloseDeps:
     data: Data
     clock: Clock
     detector: Detector
+    models: Models
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,8 @@ class Run:
         Batch id to (window to events held), as the manifests say, inside the range.
     erased : dict
         Window to what was erased of it before: the close will not find it.
+    models : dict
+        Window to the generation of model that starts there.
     """
 
     name: str
@@ -67,6 +72,7 @@ class Run:
     seen: dict[int, int]
     batches: dict[str, dict[int, int]]
     erased: dict[int, Erased]
+    models: dict[int, str]
 
     def file(self, name: str) -> str:
         """Key of a working file in the data bucket."""
@@ -75,6 +81,10 @@ class Run:
     def kept(self, window: int) -> bool:
         """Whether a late file may still need the state after this window."""
         return window >= self.keep_from
+
+    def generation(self, window: int) -> str:
+        """Generation of model that scores a window."""
+        return generation_at(self.models, window)
 
     def progress_after(self, done: Mapping[str, str | int] | None) -> dict[str, str | int]:
         """Which checkpoints are valid when this run is done, given the control state before."""
@@ -108,7 +118,14 @@ class Run:
             },
             # A run that was planned before an upgrade has none.
             erased={int(w): Erased(*counts) for w, counts in fields.get("erased", {}).items()},
+            models={int(window): name for window, name in fields["models"].items()},
         )
+
+
+def models_noted(windows: Windows, spec: WindowSpec) -> dict[int, str]:
+    """Which generation of model starts at which window, as of the last run that ended."""
+    noted = windows.state(MODELS) or {}
+    return {spec.parse(label): str(generation) for label, generation in noted.items()}
 
 
 def read(data: Data, key: str) -> bytes:

@@ -56,7 +56,6 @@ def select(deps: SelectDeps, run_name: str, owner: str) -> int:
             f"close {run_name}: the lease of {owner} ran out and another execution has it; "
             "nothing was selected, the other one will"
         )
-    deps = replace(deps, facts=deps.facts.with_model(_candidates(deps, run, -1)["model"]))
     before = _memory_before(deps, run)
     decisions = _decide(deps, run, before)
     changed = _tell(deps, run, before, decisions)
@@ -74,8 +73,8 @@ def _memory_before(deps: SelectDeps, run: Run) -> Selection:
 def _decide(deps: SelectDeps, run: Run, memory: Selection) -> list[Decision]:
     spec = deps.settings.windows
     decisions: list[Decision] = []
-    for place, window in enumerate(run.windows):
-        said = _candidates(deps, run, place)
+    for window in run.windows:
+        said = _candidates(deps, run, window)
         memory = _renamed(memory, said["renamed"])
         if said["gap"]:
             memory = memory.at(window)
@@ -89,9 +88,9 @@ def _decide(deps: SelectDeps, run: Run, memory: Selection) -> list[Decision]:
     return decisions
 
 
-def _candidates(deps: SelectDeps, run: Run, place: int) -> dict[str, Any]:
-    """What calibrate wrote of the run's window at this place."""
-    label = deps.settings.windows.label(run.windows[place])
+def _candidates(deps: SelectDeps, run: Run, window: int) -> dict[str, Any]:
+    """What calibrate wrote of a window."""
+    label = deps.settings.windows.label(window)
     said: dict[str, Any] = json.loads(read(deps.data, run.file(f"candidates/{label}.json")))
     return said
 
@@ -117,9 +116,13 @@ def _tell(deps: SelectDeps, run: Run, before: Selection, decisions: list[Decisio
     """Bring the alert rows of the range in line with the decisions."""
     names = deps.windows.names(sorted(named_keys(decisions)))
     changed = 0
+
+    def facts(window: int) -> StackFacts:
+        return deps.facts.scored_by(run.generation(window))
+
     for _ in range(_ATTEMPTS):
         rows = _rows(deps, run, before)
-        changes = reconcile(rows, decisions, run.windows[0], names, deps.facts)
+        changes = reconcile(rows, decisions, run.windows[0], names, facts)
         lost = 0
         for change in changes:
             done = deps.alerts.put(change.row, change.expected_revision)
@@ -144,6 +147,10 @@ def _rows(deps: SelectDeps, run: Run, before: Selection) -> list[AlertRow]:
 
 def _finish(deps: SelectDeps, run: Run, owner: str) -> None:
     """Say that the run is done: first how far it came, so that a crash here only repeats work."""
+    spec, noted = deps.settings.windows, deps.windows.state(runs.MODELS)
+    models = {spec.label(window): generation for window, generation in run.models.items()}
+    if models != noted and not deps.windows.put_state(runs.MODELS, models, noted):
+        raise TransientFault(f"close {run.name}: its models were changed by somebody else")
     done = deps.windows.state(runs.PROGRESS)
     if not deps.windows.put_state(runs.PROGRESS, run.progress_after(done), done):
         raise TransientFault(f"close {run.name}: its progress was changed by somebody else")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PACKAGE = "swerve_model"
+FILES = ("manifest.json", "model.onnx")
 _BATCH = 1024  # measured best between 64 and 1024 on one thread
 
 
@@ -30,8 +31,8 @@ class ModelRefused(SwerveError):
 class OnnxNetwork:
     """One stateful step a window, on one thread."""
 
-    def __init__(self, model: bytes, state: int, identity: Mapping[str, str]) -> None:
-        self.identity = identity
+    def __init__(self, model: bytes, state: int, generation: str) -> None:
+        self.generation = generation
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
@@ -71,18 +72,30 @@ def load(folder: Traversable | None = None) -> OnnxNetwork:
         No model, another hash, another feature order, or a file that onnxruntime cannot read.
     """
     try:
-        place = files(PACKAGE) if folder is None else folder
-        manifest = json.loads(place.joinpath("manifest.json").read_text())
-        model = place.joinpath("model.onnx").read_bytes()
-    except (OSError, ModuleNotFoundError, ValueError) as missing:
+        return made(shipped(folder))
+    except (OSError, ModuleNotFoundError) as missing:
         raise ModelRefused(f"no readable model: {missing}; install the model layer") from missing
-    told: dict[str, Any] = manifest.get("model", {})
+
+
+def shipped(folder: Traversable | None = None) -> dict[str, bytes]:
+    """`FILES` of a folder (the model layer by default)."""
+    place = files(PACKAGE) if folder is None else folder
+    return {name: place.joinpath(name).read_bytes() for name in FILES}
+
+
+def made(of: Mapping[str, bytes]) -> OnnxNetwork:
+    """Make a network of the bytes of `FILES`; raise as `load` does."""
+    model = of["model.onnx"]
+    try:
+        told: dict[str, Any] = json.loads(of["manifest.json"]).get("model", {})
+    except ValueError as broken:
+        raise ModelRefused(f"manifest.json cannot be read: {broken}") from broken
     found = hashlib.sha256(model).hexdigest()
     if found != told.get("sha256"):
         raise ModelRefused(f"model.onnx has sha256 {found}, its manifest says {told.get('sha256')}")
     if told.get("features") != list(FEATURES):
         raise ModelRefused("the model's features are not those of this release: train it again")
     try:
-        return OnnxNetwork(model, int(told["state"]), {n: told[n] for n in ("cell", "sha256")})
+        return OnnxNetwork(model, int(told["state"]), f"{told['cell']}-{found}")
     except Exception as broken:  # onnxruntime raises several unrelated types
         raise ModelRefused(f"onnxruntime cannot read model.onnx: {broken}") from broken

@@ -80,9 +80,10 @@ class StackFacts:
     model_sha256: str = ""
     reliability: Reliability | None = None
 
-    def with_model(self, model: Mapping[str, str]) -> StackFacts:
-        """Return these facts with the model that scored (`cell`, `sha256`; empty: none did)."""
-        sha256, version = _model(model)
+    def scored_by(self, generation: str) -> StackFacts:
+        """Return these facts with the generation of model that scored (empty: none did)."""
+        cell, _, digest = generation.partition("-")
+        sha256, version = _model({"cell": cell, "sha256": digest})
         return replace(self, model_sha256=sha256, model_version=version)
 
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +15,7 @@ from swerve.domain.explain import Subjects, explain
 from swerve.domain.forecast import watched
 from swerve.domain.matching import SUSPECT_P
 from swerve.domain.population import RING_WEEKS
+from swerve.domain.replay import replayed
 from swerve.domain.running import ENDING
 
 if TYPE_CHECKING:
@@ -77,15 +78,27 @@ class Detector:
     ----------
     warmup_weeks : int
         Of the shop; a user who came later alerts from `COLD_START_WEEKS` of own history.
-    model : mapping
-        What the network's manifest says of it (`cell`, `sha256`); empty without a network.
+    generation : str
+        Name of the network; empty without one.
     """
 
     spec: WindowSpec
     calibration: Calibration
     network: Network | None = None
     warmup_weeks: int = 12
-    model: Mapping[str, str] = field(default_factory=dict)
+    generation: str = ""
+
+    def takes_over(self, state: ShardState, context: Context) -> ShardState:
+        """Give the network the memory that it would have, had it scored before.
+
+        Parameters
+        ----------
+        state : ShardState
+            After the window before, scored by another generation.
+        context : Context
+            Of the first window of this one.
+        """
+        return state if self.network is None else replayed(self.network, state, context)
 
     def score(
         self, state: ShardState, counts: WindowCounts, context: Context
