@@ -25,7 +25,6 @@ BIN_WIDTH = 0.25  # of -log p
 EDGES = np.arange(0.0, BIN_WIDTH * (BINS + 0.5), BIN_WIDTH)
 # A user who passes this is suspect, and says nothing of how everybody is in a window.
 SUSPECT_P = 0.05
-_ENDED_LEAST = 20.0  # excursions beyond a quantile that is believed
 _COMMON = 0.06  # of the calm users of a window: fewer change in it
 _COMMON_USERS, _LEAST_PART = 20, 0.2  # fewer users are not everybody
 
@@ -54,6 +53,8 @@ class Excursions:
     ----------
     rates : tuple of float
         So many a user-week are as deep or deeper: what is compared, the most frequent first.
+    least : float
+        Excursions beyond a rate from which it is believed.
     unlearnt : float
         Part of a -log p that holds where nothing is known of the shop.
     weeks, bucket_weeks : float
@@ -66,6 +67,7 @@ class Excursions:
     """
 
     rates: tuple[float, ...]
+    least: float
     unlearnt: float
     weeks: float
     bucket_weeks: float
@@ -103,7 +105,7 @@ def ended_table(
         User-weeks that weigh as much as the prior.
     """
     total = float(counts.sum()) / per_week
-    seen = total * np.array(compared.rates) >= _ENDED_LEAST
+    seen = total * np.array(compared.rates) >= compared.least
     if np.count_nonzero(seen) < 2:
         return prior
     at, to = ended_of(counts, compared, per_week)[seen], wanted[seen]

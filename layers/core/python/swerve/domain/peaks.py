@@ -35,7 +35,7 @@ _SUSPECT = round(-np.log(SUSPECT_P) * _SCALE)
 # Codes of how little calm a user was; shops of rare visits lie at the low end.
 _LEVELS = np.array([2, 3, 4, 5, 7, 9, 12, 16, 22, 29, 39, 53, 71, 95, 128], np.uint8)
 SILENT = BINS  # place in a histogram of who gave no evidence
-_CALMEST = 0.8  # of each bucket
+_CALMEST = 0.85  # of each bucket
 _SILENCE = 4.0  # silent user-weeks that are believed beside one that gave evidence
 _MONDAY = 4  # 1970-01-05
 

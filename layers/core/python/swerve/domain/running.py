@@ -35,14 +35,16 @@ ENDING = {Head.ENGAGEMENT: 9, Head.SURGE: 26}
 COMPARED = {
     Head.INTEREST: Excursions(
         rates=(0.05, 0.015, 0.005, 0.0015, 0.0005),
+        least=10.0,
         unlearnt=1.0,
         weeks=500.0,
-        bucket_weeks=4000.0,
+        bucket_weeks=1500.0,
         steepest=6.0,
         caution=0.35,
     ),
     Head.ENGAGEMENT: Excursions(
         rates=(0.3, 0.06, 0.015, 0.004, 0.0015),
+        least=20.0,
         unlearnt=1.0,
         weeks=1000.0,
         bucket_weeks=16_000.0,
@@ -51,6 +53,7 @@ COMPARED = {
     ),
     Head.SURGE: Excursions(
         rates=(0.03, 0.01, 0.003, 0.001, 0.0004),
+        least=10.0,
         unlearnt=0.72,
         weeks=1000.0,
         bucket_weeks=8000.0,
@@ -59,7 +62,9 @@ COMPARED = {
     ),
 }
 # Statistics change as histories grow: forget as fast as the number of users allows.
-_MEMORY_WEEKS, _ENDED_MEMORY_WEEKS, _DECAYS = 15_000.0, 60_000.0, (0.85, 0.995)
+_MEMORY_WEEKS, _ENDED_MEMORY_WEEKS = 15_000.0, 60_000.0
+# Within these a week; interest surprises more as pasts grow, and half a year ago says little.
+_DECAYS, _INTEREST_DECAYS = (0.85, 0.995), (0.85, 0.96)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,16 +178,18 @@ class RunningCalibration:
         """Take in one window."""
         per_week = 7 // spec.days
 
-        def faded(name: str, memory_weeks: float, apart: int) -> Floats:
+        def faded(
+            name: str, memory_weeks: float, decays: tuple[float, float], apart: int
+        ) -> Floats:
             before, new = getattr(self, name), getattr(histograms, name)
             told = new.sum(axis=tuple(range(apart, new.ndim)), keepdims=True) / per_week
-            decays = np.array(_DECAYS) ** (1 / per_week)
-            return np.asarray(before * np.clip(1.0 - told / memory_weeks, *decays) + new)
+            kept = np.clip(1.0 - told / memory_weeks, *np.array(decays) ** (1 / per_week))
+            return np.asarray(before * kept + new)
 
         return RunningCalibration(
-            faded("calm", _MEMORY_WEEKS, apart=1),
-            faded("passed", _MEMORY_WEEKS, apart=0),
-            faded("ended", _ENDED_MEMORY_WEEKS, apart=1),
+            faded("calm", _MEMORY_WEEKS, _DECAYS, apart=1),
+            faded("passed", _ENDED_MEMORY_WEEKS, _INTEREST_DECAYS, apart=0),
+            faded("ended", _ENDED_MEMORY_WEEKS, _DECAYS, apart=1),
         )
 
     def recalibration(self, reference: Reference, now: Histograms | None = None) -> Recalibration:
