@@ -8,8 +8,8 @@ RING = 8
 
 
 def rhythm(days_a_week: float, factor: float = 1.0) -> Trailing:
-    level = np.full((1, RING), days_a_week)
-    return Trailing(np.zeros((1, RING)), np.full(RING, factor), level, level)
+    level = np.full((RING, 1), days_a_week)
+    return Trailing(np.zeros((RING, 1)), np.full(RING, factor), level, level)
 
 
 def away(events: list[int], days_a_week: float = 2.0, known: int = 99, **kw: float) -> dict:

@@ -106,7 +106,7 @@ def absence(
     gap = int(np.argmax(silent))
     first, last = int(ends[gap]) + 1, int(ends[gap + 1]) - 1
     weeks = slice(first // per_week, last // per_week + 1)
-    missed = days.level[place, weeks.stop - 1] * days.factor[weeks].mean() * silent[gap] / per_week
+    missed = days.level[weeks.stop - 1, place] * days.factor[weeks].mean() * silent[gap] / per_week
     if missed < _MISSED_DAYS:
         return {}
     length = 7.0 / per_week

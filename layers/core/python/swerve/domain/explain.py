@@ -146,8 +146,8 @@ def _interest(
     if kind is None and _drifts(by_week, _age_of(by_week, 1.0)):
         kind, age = Kind.DRIFT, _age_of(by_week, 1.0)
     facts = {
-        "actions_now": float(trailing.seen[place, :age].mean()),
-        "actions_before": float(trailing.level[place, age - 1]),
+        "actions_now": float(trailing.seen[:age, place].mean()),
+        "actions_before": float(trailing.level[age - 1, place]),
         "breadth_now": mix.breadth_now,
         "breadth_before": mix.breadth_before,
     }
@@ -183,7 +183,7 @@ def _engagement(
 ) -> tuple[Kind, int, dict[str, float]]:
     best = min(single, key=lambda name: single[name])
     events = trailing["events"]
-    seen, factor, level = events.seen[place], events.factor, events.level[place]
+    seen, factor, level = events.seen[:, place], events.factor, events.level[:, place]
     expected = level * np.cumsum(factor) / np.arange(1, factor.size + 1)
     mean = np.cumsum(seen) / np.arange(1, seen.size + 1)
     ages = np.arange(1, seen.size + 1)
@@ -205,7 +205,7 @@ def _engagement(
         "ratio": float(mean[age - 1] / max(expected[age - 1], 1e-3)),
         "idle_days": idle_weeks * 7,
         "active_days": float(state.active[place].sum()),
-        "days_before": float(trailing["days"].level[place, age - 1]),
+        "days_before": float(trailing["days"].level[age - 1, place]),
     }
     return kind, age, facts | slow
 
