@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     Singles = NDArray[np.float32]
 
+_FEW = 8  # a part of the users that is few
 _HALF, _LAST = np.uint64(32), np.uint64((1 << 32) - 1)
 
 
@@ -55,6 +56,17 @@ class Runs:
         ends = np.searchsorted(rows, np.cumsum(self.sizes))
         return Runs(np.diff(ends, prepend=0))
 
+    def only(self, users: NDArray[np.intp]) -> tuple[NDArray[np.bool_] | NDArray[np.intp], Runs]:
+        """Index of all rows of some ascending users, and the runs of them.
+
+        What a mask chooses is copied run by run, which is faster than row by row unless few are.
+        """
+        if users.size * _FEW < self.sizes.size:
+            return self.rows(users)
+        chosen = np.zeros(self.sizes.size, np.bool_)
+        chosen[users] = True
+        return self.spread(chosen), Runs(self.sizes[users])
+
     def rows(self, users: NDArray[np.intp]) -> tuple[NDArray[np.intp], Runs]:
         """All rows of some ascending users, and the runs of them."""
         some = Runs(self.sizes[users])
@@ -83,3 +95,13 @@ class Runs:
             rows = (_LAST - (best.take(some) & _LAST)).astype(np.intp)
             yield owners.take(some), rows
             left[rows] = 0
+
+
+def as_values(rows: NDArray[np.uint8]) -> NDArray[np.void]:
+    """Each row of bytes as one value, a view: a mask chooses values many times faster than rows."""
+    return rows.view(np.dtype((np.void, rows.shape[1])))[:, 0]
+
+
+def as_bytes(values: NDArray[np.void]) -> NDArray[np.uint8]:
+    """Inverse of `as_values`."""
+    return values.view(np.uint8).reshape(values.size, values.itemsize)
