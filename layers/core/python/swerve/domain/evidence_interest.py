@@ -72,6 +72,7 @@ _RECENT_DAYS, _RECENT_EVENTS = 2, 10
 _SMOOTH = 500.0
 _SEASON = 30.0
 _BOUND = 64.0
+_BLOCK_PAIRS = 500_000  # larger blocks wait for memory, smaller ones for Python
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +254,25 @@ def interest_evidence(
     compare, have NaN everywhere.
     """
     acted = np.flatnonzero((state.events[:, 0] > 0) & judged & _comparable(state))
-    items, categories = state.items.only(acted), state.categories.only(acted)
+    found = [_of_users(state, context, some) for some in _blocks(state, acted)]
+    out = {}
+    for name in found[0]:
+        out[name] = np.full(state.users.size, np.nan)
+        out[name][acted] = np.concatenate([of_some[name] for of_some in found])
+    return out
+
+
+def _blocks(state: ShardState, users: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+    """Users in parts whose pairs fit into a processor's cache, at least one."""
+    pairs = np.cumsum((state.items.runs.sizes + state.categories.runs.sizes)[users])
+    return np.split(users, np.flatnonzero(np.diff(pairs // _BLOCK_PAIRS)) + 1)
+
+
+def _of_users(
+    state: ShardState, context: Context, users: NDArray[np.intp]
+) -> dict[str, NDArray[Any]]:
+    """All statistics of some users, by ascending rows."""
+    items, categories = state.items.only(users), state.categories.only(users)
     found: dict[str, NDArray[Any]] = {}
     item_prior, day_prior = (p.for_shop(context.likeness) for p in (ITEM_PRIOR, CATEGORY_PRIOR))
     item_prior = replace(item_prior, own=item_prior.own * context.habit)
@@ -270,11 +289,7 @@ def interest_evidence(
         if last:
             found[f"up3_{w}"] = _grown(view, 3)
             found[f"fresh_{w}"] = _fresh(view)
-    out = {}
-    for name, values in found.items():
-        out[name] = np.full(state.users.size, np.nan)
-        out[name][acted] = values
-    return out
+    return found
 
 
 def _comparable(state: ShardState) -> NDArray[np.bool_]:
