@@ -220,20 +220,24 @@ def _line(
     counts: Floats, wanted: Floats, prior: Line, slope_weeks: float, caution: float
 ) -> Floats:
     total = float(counts.sum())
-    at = _quantiles(counts, _CALM)
-    slopes = np.diff(wanted) / np.maximum(np.diff(at), 1e-6)
-    steep = float(np.clip(slopes[0] - caution * max(slopes[0] - 1.0, 0.0), *_SCALES))
+    at, to = _quantiles(counts, _CALM).tolist(), wanted.tolist()
+    slope, beyond = ((to[k + 1] - to[k]) / max(at[k + 1] - at[k], 1e-6) for k in (0, 1))
+    steep = _within(slope - caution * max(slope - 1.0, 0.0), _SCALES)
     believed = total / (total + slope_weeks)
     scale = prior.scale + believed * (steep - prior.scale)
     # Midway between the two points of the bulk; without data at the prior's height of the second.
-    level = float(np.clip((wanted[:2] - scale * at[:2]).mean(), *_SHIFTS))
+    level = _within((to[0] - scale * at[0] + (to[1] - scale * at[1])) / 2, _SHIFTS)
     usual = prior.shift + (prior.scale - scale) * at[1]
     shift = usual + total / (total + _LEVEL_WEEKS) * (level - usual)
-    found = total * _CALM[2]  # user-weeks beyond the bulk
-    bend = max(float(np.clip(slopes[1] * _DOUBT, *_SCALES)) - scale, 0.0)
+    found = total * float(_CALM[2])  # user-weeks beyond the bulk
+    bend = max(_within(beyond * _DOUBT, _SCALES) - scale, 0.0)
     bend *= found / (found + _TAIL_WEEKS)
     knot = prior.knot + believed * (at[1] - prior.knot)
     return np.array([shift, scale, knot, prior.bend + believed * (bend - prior.bend)])
+
+
+def _within(value: float, bounds: tuple[float, float]) -> float:
+    return min(max(value, bounds[0]), bounds[1])
 
 
 def _turning(counts: Floats) -> float:

@@ -199,7 +199,10 @@ class RunningCalibration:
         if now is not None:
             for place in range(len(HEADS)):
                 part = own_part(now.calm[place].sum(axis=0), self.calm[place].sum(axis=0))
-                tables[place] = [np.interp(part * EDGES, EDGES, table) for table in tables[place]]
+                if part < 1.0:
+                    tables[place] = [
+                        np.interp(part * EDGES, EDGES, table) for table in tables[place]
+                    ]
         return Recalibration(tables)
 
     def _by_calm(self, head: Head, bulk: Bulk) -> Floats:
