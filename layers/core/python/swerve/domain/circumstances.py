@@ -99,9 +99,12 @@ def absence(
         `away_days` or `away_days_at_least`, and `back_days`, those since the return; or nothing.
     """
     seen = np.flatnonzero(events[:known] > 0)
-    ends = np.append(seen, min(known, events.size))
+    windows, least = min(known, events.size), _LEAST_WEEKS * per_week
+    if not seen.size or windows - seen.size < least:
+        return {}
+    ends = np.append(seen, windows)
     silent = np.diff(ends) - 1
-    if not silent.size or silent.max() < _LEAST_WEEKS * per_week:
+    if silent.max() < least:
         return {}
     gap = int(np.argmax(silent))
     first, last = int(ends[gap]) + 1, int(ends[gap + 1]) - 1
