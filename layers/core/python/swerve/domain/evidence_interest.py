@@ -129,7 +129,9 @@ def switches(
         gain = log_rising_ratio(np.float32(prior.new) * shop, same, some)
         events = total.astype(np.float64)
         norm = log_rising(before.astype(np.float64) + prior.pull, events)
-        norm -= log_rising(np.float64(prior.new), events)
+        # Counts are whole numbers, and few.
+        every = log_rising(prior.new, np.arange(total.max(initial=0.0) + 1))
+        norm -= every.take(total.astype(np.intp))
         out[AGES_WEEKS[place]] = norm + some_runs.sum(gain)
     return out, total
 

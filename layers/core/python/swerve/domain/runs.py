@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ _FEW = 8  # a part of the users that is few
 _HALF, _LAST = np.uint64(32), np.uint64((1 << 32) - 1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Runs:
     """How many rows each of U users has; P rows in all, those of a user side by side.
 
@@ -34,10 +35,20 @@ class Runs:
         """Of an ascending column of users' rows."""
         return cls(np.bincount(user, minlength=users))
 
-    @property
+    @cached_property
     def first(self) -> NDArray[np.intp]:
         """First row of each user, intp[U]."""
         return np.cumsum(self.sizes) - self.sizes
+
+    @cached_property
+    def owners(self) -> NDArray[np.intp]:
+        """Users that have rows."""
+        return np.flatnonzero(self.sizes)
+
+    @cached_property
+    def starts(self) -> NDArray[np.intp]:
+        """First row of each of `owners`."""
+        return self.first[self.owners]
 
     def spread(self, by_user: NDArray[Any]) -> NDArray[Any]:
         """Give each row its user's value, [P]; many times faster than an index."""
@@ -46,9 +57,8 @@ class Runs:
     def sum(self, values: Singles) -> Singles:
         """Sum rows by user, float32[U]."""
         out = np.zeros(self.sizes.size, np.float32)
-        owners = np.flatnonzero(self.sizes)
-        if owners.size:
-            out[owners] = np.add.reduceat(values, self.first[owners])
+        if self.owners.size:
+            out[self.owners] = np.add.reduceat(values, self.starts)
         return out
 
     def among(self, rows: NDArray[np.intp]) -> Runs:
@@ -82,18 +92,16 @@ class Runs:
         Values are not negative; of equal ones the first row. Few are asked for, so rounds are
         faster than a sort.
         """
-        owners = np.flatnonzero(self.sizes)
-        if not owners.size:
+        if not self.owners.size:
             return
-        starts = self.first[owners]
         # Bits of floats that are not negative rise as they do: one number tells value and row.
         left = values.view(np.uint32).astype(np.uint64) << _HALF
         left += _LAST - np.arange(values.size, dtype=np.uint64)
         for _ in range(count):
-            best = np.maximum.reduceat(left, starts)
+            best = np.maximum.reduceat(left, self.starts)
             some = np.flatnonzero(best)
             rows = (_LAST - (best.take(some) & _LAST)).astype(np.intp)
-            yield owners.take(some), rows
+            yield self.owners.take(some), rows
             left[rows] = 0
 
 
