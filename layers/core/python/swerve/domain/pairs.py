@@ -120,7 +120,8 @@ class PairTable:
         name = Runs(self.ring.sizes[-1]).spread(names)
         dither = _dither(name, self.keys.take(key), window)
         exact = np.log(np.maximum(total, FLOOR) / FLOOR) / STEP + 1.0
-        code[rows] = np.where(adjusted > 0, np.clip(exact + dither[:, None], 1, _TOP), before)
+        after = np.where(adjusted > 0, np.clip(exact + dither[:, None], 1, _TOP), before)
+        as_values(code)[rows] = as_values(after.astype(np.uint8))
         return replace(self, code=code, ring=self.ring.without_oldest())
 
     def _widened(
