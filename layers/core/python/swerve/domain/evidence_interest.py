@@ -72,7 +72,7 @@ _RECENT_DAYS, _RECENT_EVENTS = 2, 10
 _SMOOTH = 500.0
 _SEASON = 30.0
 _BOUND = 64.0
-_BLOCK_PAIRS = 500_000  # larger blocks wait for memory, smaller ones for Python
+_BLOCK_PAIRS = 700_000  # larger blocks wait for memory, smaller ones for Python
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +267,9 @@ def interest_evidence(
 def _blocks(state: ShardState, users: NDArray[np.intp]) -> list[NDArray[np.intp]]:
     """Users in parts whose pairs fit into a processor's cache, at least one."""
     pairs = np.cumsum((state.items.runs.sizes + state.categories.runs.sizes)[users])
-    return np.split(users, np.flatnonzero(np.diff(pairs // _BLOCK_PAIRS)) + 1)
+    total = int(pairs[-1]) if users.size else 0
+    blocks = -(-total // _BLOCK_PAIRS)
+    return np.split(users, np.searchsorted(pairs, np.arange(1, blocks) * total / blocks))
 
 
 def _of_users(
