@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,7 @@ def build() -> tuple[CloseDeps, early.EarlyDeps]:
     facts = StackFacts.of(of).scored_by(detector.generation)
     closing = CloseDeps(of, windows, data, clock, detector, detection.StoredModels(data, detector))
     alerts, queue = aws.alerts(of), aws.notify_queue(of)
+    gc.freeze()  # all of this stays: Python need not look through it for garbage again and again
     return closing, early.EarlyDeps(of, windows, data, alerts, queue, clock, facts)
 
 

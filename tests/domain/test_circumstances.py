@@ -8,8 +8,8 @@ RING = 8
 
 
 def rhythm(days_a_week: float, factor: float = 1.0) -> Trailing:
-    level = np.full((1, RING), days_a_week)
-    return Trailing(np.zeros((1, RING)), np.full(RING, factor), level, level)
+    level = np.full((RING, 1), days_a_week)
+    return Trailing(np.zeros((RING, 1)), np.full(RING, factor), level, level)
 
 
 def away(events: list[int], days_a_week: float = 2.0, known: int = 99, **kw: float) -> dict:
@@ -52,11 +52,11 @@ def test_who_left_slowly_did_less_for_weeks_before() -> None:
 
 def test_units_of_days_are_by_week_too() -> None:
     # GIVEN two weeks of days; the category on three days of one week
-    counts = np.zeros((14, 2), np.uint8)
-    counts[[8, 9, 12]] = [[1, 2], [1, 1], [1, 4]]
+    counts = np.zeros((14, 1, 2), np.uint8)
+    counts[[8, 9, 12], 0] = [[1, 2], [1, 1], [1, 4]]
     active = np.ones(14, np.uint8)
     # WHEN
-    units = units_of(counts, active, (0.0, 0.0), (0.0, 30.0), 7)
+    (units,) = units_of(counts, active, ([0.0], 0.0), [0.0], 30.0, 7)
     # THEN
     assert (units.items, units.of_items, units.usual_items) == (7, 30, 0)
     assert (units.days, units.of_days, units.usual_days) == (3, 14, 0)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.special import gammaln
+from swerve.domain import evidence_interest
 from swerve.domain.calibration import Calibration, Recalibration
 from swerve.domain.candidate import Head, Kind
 from swerve.domain.counts import HOUR_MS
@@ -13,6 +14,7 @@ from swerve.domain.event import Events
 from swerve.domain.evidence_interest import (
     CATEGORY_PRIOR,
     ITEM_COUNT_PRIOR,
+    interest_evidence,
     item_views,
     switches,
 )
@@ -54,6 +56,22 @@ def test_any_number_of_shards_and_any_replay_gives_the_same_bytes(days):
                 assert p.tobytes() == one.p[head].tobytes()
             counted = Histograms.sum(s.histograms for s in parts)
             assert counted.to_bytes() == one.histograms.to_bytes()
+
+
+@pytest.mark.parametrize("pairs", [1, 700])
+def test_evidence_is_the_same_however_users_are_cut_into_blocks(pairs, monkeypatch):
+    # GIVEN
+    *_, (context, (state,), _) = walk(shop(users=30, weeks=20))
+    judged = np.arange(state.users.size) % 7 != 3
+    whole = interest_evidence(state, context, judged)
+    # WHEN
+    monkeypatch.setattr(evidence_interest, "_BLOCK_PAIRS", pairs)
+    cut = interest_evidence(state, context, judged)
+    # THEN
+    assert np.isfinite(whole["person3"]).sum() > 10
+    assert {name: v.tobytes() for name, v in cut.items()} == {
+        name: v.tobytes() for name, v in whole.items()
+    }
 
 
 def test_switch_agrees_with_the_formula(changed_shop):

@@ -17,7 +17,7 @@ def trailing(seen, level, worth, factor=1.0):
     seen = np.atleast_2d(np.asarray(seen, float))
     wide = np.ones_like(seen)
     level = np.reshape(level, (-1, 1)) * wide
-    return Trailing(seen, np.full(8, factor), level, worth * wide)
+    return Trailing(seen.T, np.full(8, factor), level.T, worth * wide.T)
 
 
 @pytest.mark.parametrize(("r", "mean"), [(0.6, 6.0), (4.0, 8.0), (4.0, 40.0)])
@@ -31,7 +31,7 @@ def test_an_unchanged_user_exceeds_x_with_a_chance_of_about_exp_x(r, mean, facto
     level = weeks[:, 8:].mean(axis=1)
     # WHEN the last eight weeks are compared with them
     best = gains(trailing(weeks[:, :8], level, 20.0, calendar), ALL, r, {"": factors})[""].max(
-        axis=1
+        axis=0
     )
     # THEN a scan over eight ages and some factors is hardly more than one test
     for x in (3.0, 4.0, 5.0):
@@ -43,7 +43,7 @@ def test_a_short_past_says_less_than_a_long_one():
     stopped = [0, 0, 0, 0, 10, 10, 10, 10]
     # WHEN
     short, long = (
-        gains(trailing(stopped, 10.0, w), ALL, 1.0, {"": LOW})[""][0, 3] for w in (6.0, 40.0)
+        gains(trailing(stopped, 10.0, w), ALL, 1.0, {"": LOW})[""][3, 0] for w in (6.0, 40.0)
     )
     # THEN
     assert 0 < short < long - 0.5

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from swerve.domain.runs import Runs
+from swerve.domain.runs import Runs, as_bytes, as_values
 
-LISTS = st.lists(st.lists(st.sampled_from([0.0, 0.5, 1.0, 2.0, 7.0]), max_size=6), max_size=8)
+LISTS = st.lists(st.lists(st.sampled_from([0.0, 0.5, 1.0, 2.0, 7.0]), max_size=6), max_size=20)
 
 
 def laid_out(lists):
@@ -51,3 +52,13 @@ def test_rows_of_some_users_and_runs_of_some_rows(lists, data):
     assert (
         runs.among(rows).sizes.tolist() == np.bincount(owner[rows], minlength=len(lists)).tolist()
     )
+    mine, same = runs.only(users)
+    assert np.arange(owner.size)[mine].tolist() == rows.tolist()
+    assert same.sizes.tolist() == some.sizes.tolist()
+
+
+@pytest.mark.parametrize("shape", [(0, 2), (1, 1), (7, 1), (7, 2), (7, 3)])
+def test_rows_of_bytes_are_values_and_back(shape):
+    rows = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
+    mask = np.arange(shape[0]) % 3 != 1
+    assert np.array_equal(as_bytes(as_values(rows)[mask]), rows[mask])

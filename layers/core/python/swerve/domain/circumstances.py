@@ -9,6 +9,8 @@ import numpy as np
 from swerve.domain.candidate import Units
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from swerve.domain.evidence_engagement import Trailing
@@ -23,49 +25,55 @@ _SLOW_WEEKS = 3
 def units_of(
     counts: NDArray[np.uint8],
     active: NDArray[np.uint8],
-    past: tuple[float, float],
-    share: tuple[float, float],
+    past: tuple[Sequence[float], float],
+    shares: Sequence[float],
+    total: float,
     per_week: int,
-) -> Units:
-    """Units behind one category's share of what one user did since a change.
+) -> list[Units]:
+    """Units behind the shares of some categories in what one user did since a change.
 
     Parameters
     ----------
-    counts : uint8[R, 2]
-        Days with the category and its items by window since the change, newest first.
+    counts : uint8[R, k, 2]
+        Days with each category and its items by window since the change, newest first.
     active : uint8[R]
         Active days of the same windows.
-    past : (float, float)
-        Days with the category and active days before, weighted alike.
-    share : (float, float)
-        The category's share before, and the items of all categories since.
+    past : (sequence of float, float)
+        Days with each category and active days before, weighted alike.
+    shares : sequence of float
+        Of each category before.
+    total : float
+        Items of all categories since.
 
     Examples
     --------
-    >>> counts = np.array([[1, 3], [0, 0], [2, 5]], np.uint8)
-    >>> units_of(counts, np.array([2, 1, 3], np.uint8), (4.0, 40.0), (0.05, 40.0), 1)
+    >>> counts = np.array([[[1, 3]], [[0, 0]], [[2, 5]]], np.uint8)
+    >>> units_of(counts, np.array([2, 1, 3], np.uint8), ([4.0], 40.0), [0.05], 40.0, 1)
     ... # doctest: +NORMALIZE_WHITESPACE
-    Units(items=8.0, of_items=40.0, usual_items=2.0, days=3.0, of_days=6.0, usual_days=0.6,
-          weeks=2.0, of_weeks=3.0, best_week=5.0, days_before=4.0)
+    [Units(items=8.0, of_items=40.0, usual_items=2.0, days=3.0, of_days=6.0, usual_days=0.6,
+           weeks=2.0, of_weeks=3.0, best_week=5.0, days_before=4.0)]
     """
-    days, items = counts.sum(axis=0, dtype=np.int64).tolist()
     of_days = float(active.sum(dtype=np.int64))
-    by_week = np.add.reduceat(
-        counts[:, 1], np.arange(0, len(counts), per_week), axis=0, dtype=np.int64
-    )
-    usual = min(past[0] / max(past[1], 1.0), 1.0)
-    return Units(
-        items=float(items),
-        of_items=share[1],
-        usual_items=share[0] * share[1],
-        days=float(days),
-        of_days=of_days,
-        usual_days=round(usual * of_days, 3),
-        weeks=float(np.count_nonzero(by_week)),
-        of_weeks=float(by_week.size),
-        best_week=float(by_week.max()),
-        days_before=round(past[0], 3),
-    )
+    days, items = counts.sum(axis=0, dtype=np.float64).T.tolist()
+    starts = np.arange(0, len(counts), per_week)
+    by_week = np.add.reduceat(counts[:, :, 1], starts, axis=0, dtype=np.float64)
+    weeks, best = np.count_nonzero(by_week, axis=0).tolist(), by_week.max(axis=0).tolist()
+    before, active_before = past
+    return [
+        Units(
+            items=items[k],
+            of_items=total,
+            usual_items=share * total,
+            days=days[k],
+            of_days=of_days,
+            usual_days=round(min(before[k] / max(active_before, 1.0), 1.0) * of_days, 3),
+            weeks=float(weeks[k]),
+            of_weeks=float(starts.size),
+            best_week=best[k],
+            days_before=round(before[k], 3),
+        )
+        for k, share in enumerate(shares)
+    ]
 
 
 def absence(
@@ -91,14 +99,17 @@ def absence(
         `away_days` or `away_days_at_least`, and `back_days`, those since the return; or nothing.
     """
     seen = np.flatnonzero(events[:known] > 0)
-    ends = np.append(seen, min(known, events.size))
+    windows, least = min(known, events.size), _LEAST_WEEKS * per_week
+    if not seen.size or windows - seen.size < least:
+        return {}
+    ends = np.append(seen, windows)
     silent = np.diff(ends) - 1
-    if not silent.size or silent.max() < _LEAST_WEEKS * per_week:
+    if silent.max() < least:
         return {}
     gap = int(np.argmax(silent))
     first, last = int(ends[gap]) + 1, int(ends[gap + 1]) - 1
     weeks = slice(first // per_week, last // per_week + 1)
-    missed = days.level[place, weeks.stop - 1] * days.factor[weeks].mean() * silent[gap] / per_week
+    missed = days.level[weeks.stop - 1, place] * days.factor[weeks].mean() * silent[gap] / per_week
     if missed < _MISSED_DAYS:
         return {}
     length = 7.0 / per_week

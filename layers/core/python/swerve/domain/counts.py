@@ -152,9 +152,8 @@ def count_window(events: Events, spec: WindowSpec, window: int) -> WindowCounts:
     day = np.searchsorted(starts, events.time_ms, side="right") - 1
     of_day = events.time_ms - starts[day]
     part = np.minimum(of_day // (6 * HOUR_MS), DAY_PARTS - 1)
-    active = np.zeros((size, spec.days), np.bool_)
-    active[row, day] = True
-    is_weekend = (window + day - 3) % 7 >= 5  # 1970-01-01 was a Thursday
+    by_day = _count(row * spec.days + day, size * spec.days).reshape(size, spec.days)
+    weekend = (window + np.arange(spec.days) - 3) % 7 >= 5  # 1970-01-01 was a Thursday
     told, told_day = row[telling], day[telling]
     item = events.item[telling]
     # Without an item, events at different times are told apart.
@@ -162,15 +161,15 @@ def count_window(events: Events, spec: WindowSpec, window: int) -> WindowCounts:
     pairs = _pairs(told, told_day, events.category[telling], size, spec.days, thing)
     items = _pairs(told, told_day, item, size, spec.days)
     hashed = ((items.keys * _ODD) >> _BUCKET_SHIFT).astype(np.int64)
-    joint, place = _coded(items.user * np.int64(BUCKETS) + hashed.take(items.code))
+    joint, days_of = _summed(items.user * np.int64(BUCKETS) + hashed.take(items.code), items.days)
     return WindowCounts(
         window=window,
         users=users,
         total=_count(told, size),
-        days=active.sum(axis=1, dtype=np.int32),
+        days=(by_day > 0).sum(axis=1, dtype=np.int32),
         weight=np.bincount(row, weight, size).astype(np.int32),
         parts=_count(row * DAY_PARTS + part, size * DAY_PARTS).reshape(size, DAY_PARTS),
-        weekend=_count(row[is_weekend], size),
+        weekend=by_day[:, weekend].sum(axis=1, dtype=np.int32),
         timed=int(np.count_nonzero(of_day)),
         categories=pairs.keys,
         pair_user=pairs.user,
@@ -180,7 +179,7 @@ def count_window(events: Events, spec: WindowSpec, window: int) -> WindowCounts:
         pair_events=pairs.events,
         bucket_user=(joint // BUCKETS).astype(np.int32),
         bucket=(joint % BUCKETS).astype(np.int32),
-        bucket_count=np.bincount(place, items.days, joint.size).astype(np.int32),
+        bucket_count=days_of,
         items=items.keys,
         item_code=items.code,
         item_count=items.events,
@@ -253,6 +252,18 @@ def _pairs(
         things[kept].astype(np.int32),
         events[kept].astype(np.int32),
     )
+
+
+def _summed(
+    key: NDArray[np.int64], days: NDArray[np.int32]
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Sorted distinct keys, and the sum of each one's days, which are at most 7."""
+    ordered = (key << 3) | days
+    ordered.sort()
+    days, key = (ordered & 7).astype(np.int32), ordered >> 3
+    starts = np.flatnonzero(_changes(key))
+    sums = np.add.reduceat(days, starts, dtype=np.int32) if starts.size else days
+    return key[starts], sums
 
 
 def _changes(ordered: NDArray[np.int64]) -> NDArray[np.bool_]:

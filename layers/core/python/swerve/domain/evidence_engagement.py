@@ -26,17 +26,18 @@ _DAYS_RATIO = 2.5  # days vary less than events
 
 @dataclass(frozen=True, slots=True)
 class Trailing:
-    """A user's last weeks, newest first, against the own level.
+    """The last weeks of n users, newest first, against their own level.
+
+    A row a week: what is the same for all users of a week is then applied to all at once.
 
     Attributes
     ----------
-    seen : float64[n, 8]
-        By week.
+    seen : float64[8, n]
     factor : float64[8]
         What the calendar multiplies every level by.
-    level : float64[n, 8]
+    level : float64[8, n]
         Decayed own mean a week, calendar divided out, before the last j + 1 weeks.
-    worth : float64[n, 8]
+    worth : float64[8, n]
         How many weeks of equal weight would tell the level as well.
     """
 
@@ -47,7 +48,7 @@ class Trailing:
 
 
 def weekly(state: ShardState, context: Context, users: NDArray[np.intp]) -> dict[str, Trailing]:
-    """Trailing weeks of events and of days of some users, by row."""
+    """Trailing weeks of events and of days of some users."""
     per_week = 7 // state.days
     out = {}
     rings: tuple[tuple[str, NDArray[Any]], ...] = (
@@ -56,24 +57,24 @@ def weekly(state: ShardState, context: Context, users: NDArray[np.intp]) -> dict
     )
     known, old = context.window - state.first[users], state.old[users].astype(np.float64)
     for place, (name, ring) in enumerate(rings):
-        seen = ring.reshape(ring.shape[0], ring.shape[1] // per_week, per_week).sum(
-            axis=2, dtype=np.float64
-        )
+        weeks = ring.shape[1] // per_week
+        by_week = np.ascontiguousarray(ring.T).reshape(weeks, per_week, users.size)
+        seen = by_week.sum(axis=1, dtype=np.float64)
         factor = context.factor[:-1, place].reshape(-1, per_week).sum(axis=1) / per_week
         # That something happened in a user's first window says nothing of how often it does.
-        lived = known[:, None] >= np.arange(seen.shape[1]) * 7 + 7
+        lived = known >= np.arange(weeks)[:, None] * 7 + 7
         level, worth = np.empty_like(seen), np.empty_like(seen)
         total, span = old[:, 2 * place], old[:, 2 * place + 1] / per_week
         prior = context.mean[place] * per_week * _PRIOR_WEEKS
         decay = state.decay**per_week
-        for age in range(seen.shape[1] - 1, -1, -1):
-            level[:, age] = (total + prior) / (span + _PRIOR_WEEKS)
+        for age in reversed(range(weeks)):
+            level[age] = (total + prior) / (span + _PRIOR_WEEKS)
             # Weights d^i that sum to s are worth (sum)^2 / sum of squares = s (1 + d) / (1 + d^n);
             # where the calendar has grown for good, s is more than weeks can be.
             faded = np.maximum(1.0 - span * (1.0 - decay), 0.0)
-            worth[:, age] = _PRIOR_WEEKS + span * (1.0 + decay) / (1.0 + faded)
-            total = total * decay + seen[:, age] * lived[:, age]
-            span = span * decay + factor[age] * lived[:, age]
+            worth[age] = _PRIOR_WEEKS + span * (1.0 + decay) / (1.0 + faded)
+            total = total * decay + seen[age] * lived[age]
+            span = span * decay + factor[age] * lived[age]
         out[name] = Trailing(seen, factor, level, worth)
     return out
 
@@ -90,8 +91,8 @@ def engagement_evidence(
     # Days tell a regular visitor from one who comes rarely and buys much: long silences of the
     # second say nothing.
     level = trailing["days"].level
-    weeks = level.shape[1]
-    found = {"level": level[:, -1] * weeks}
+    weeks = len(level)
+    found = {"level": level[-1] * weeks}
     # The own level is that before the last four weeks for changes younger than that, and that
     # before all eight for older ones.
     halves = (slice(0, weeks // 2), slice(weeks // 2, weeks))
@@ -101,8 +102,8 @@ def engagement_evidence(
     ):
         by_half = [gains(trailing[what], ages, r, sides) for ages in halves]
         for side in sides:
-            gain = np.concatenate([half[side] for half in by_half], axis=1)
-            found[f"{what}_{side}"] = gain.max(axis=1)
+            gain = np.concatenate([half[side] for half in by_half])
+            found[f"{what}_{side}"] = gain.max(axis=0)
     out = {name: np.full(judged.size, np.nan) for name in found}
     for name, values in found.items():
         out[name][users] = values
@@ -112,7 +113,7 @@ def engagement_evidence(
 def gains(
     trailing: Trailing, ages: slice, r: float, sides: Mapping[str, tuple[float, ...]]
 ) -> dict[str, Floats]:
-    """Best log likelihood ratio of a change by a factor, j + 1 weeks ago, for each j in `ages`.
+    """Best log likelihood ratio of a change by a factor, j + 1 weeks ago, a row each j in `ages`.
 
     Counts of n weeks are negative binomial of size n r. The past is a count of `worth` weeks;
     without a change one mean explains it and the last weeks, so that a short past says less.
@@ -122,11 +123,12 @@ def gains(
     sides : mapping of str to tuple of float
         Factors of which the best is chosen, by the name of what they look for.
     """
-    age = np.arange(1, ages.stop + 1)[ages]
-    calendar = np.maximum(np.cumsum(trailing.factor)[ages] / age, _LEAST_CALENDAR)
-    past = trailing.worth[:, ages.stop - 1, None]
-    mean = np.maximum(trailing.level[:, ages.stop - 1, None], _LEAST_LEVEL)
-    seen, before = np.cumsum(trailing.seen, axis=1)[:, ages], mean * past
+    age = np.arange(1, ages.stop + 1)[ages, None]
+    calendar = np.cumsum(trailing.factor)[ages, None] / age
+    calendar = np.maximum(calendar, _LEAST_CALENDAR)
+    past = trailing.worth[ages.stop - 1]
+    mean = np.maximum(trailing.level[ages.stop - 1], _LEAST_LEVEL)
+    seen, before = np.cumsum(trailing.seen, axis=0)[ages], mean * past
     joint = _joint_mean(before, past, seen, age, calendar, r)
     gain = before * np.log(mean / joint) - (before + past * r) * np.log((r + mean) / (r + joint))
     usual = np.log(r + calendar * joint)

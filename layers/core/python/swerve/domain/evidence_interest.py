@@ -72,6 +72,7 @@ _RECENT_DAYS, _RECENT_EVENTS = 2, 10
 _SMOOTH = 500.0
 _SEASON = 30.0
 _BOUND = 64.0
+_BLOCK_PAIRS = 700_000  # larger blocks wait for memory, smaller ones for Python
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,9 @@ def switches(
         gain = log_rising_ratio(np.float32(prior.new) * shop, same, some)
         events = total.astype(np.float64)
         norm = log_rising(before.astype(np.float64) + prior.pull, events)
-        norm -= log_rising(np.float64(prior.new), events)
+        # Counts are whole numbers, and few.
+        every = log_rising(prior.new, np.arange(total.max(initial=0.0) + 1))
+        norm -= every.take(total.astype(np.intp))
         out[AGES_WEEKS[place]] = norm + some_runs.sum(gain)
     return out, total
 
@@ -253,7 +256,27 @@ def interest_evidence(
     compare, have NaN everywhere.
     """
     acted = np.flatnonzero((state.events[:, 0] > 0) & judged & _comparable(state))
-    items, categories = state.items.only(acted), state.categories.only(acted)
+    found = [_of_users(state, context, some) for some in _blocks(state, acted)]
+    out = {}
+    for name in found[0]:
+        out[name] = np.full(state.users.size, np.nan)
+        out[name][acted] = np.concatenate([of_some[name] for of_some in found])
+    return out
+
+
+def _blocks(state: ShardState, users: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+    """Users in parts whose pairs fit into a processor's cache, at least one."""
+    pairs = np.cumsum((state.items.runs.sizes + state.categories.runs.sizes)[users])
+    total = int(pairs[-1]) if users.size else 0
+    blocks = -(-total // _BLOCK_PAIRS)
+    return np.split(users, np.searchsorted(pairs, np.arange(1, blocks) * total / blocks))
+
+
+def _of_users(
+    state: ShardState, context: Context, users: NDArray[np.intp]
+) -> dict[str, NDArray[Any]]:
+    """All statistics of some users, by ascending rows."""
+    items, categories = state.items.only(users), state.categories.only(users)
     found: dict[str, NDArray[Any]] = {}
     item_prior, day_prior = (p.for_shop(context.likeness) for p in (ITEM_PRIOR, CATEGORY_PRIOR))
     item_prior = replace(item_prior, own=item_prior.own * context.habit)
@@ -270,11 +293,7 @@ def interest_evidence(
         if last:
             found[f"up3_{w}"] = _grown(view, 3)
             found[f"fresh_{w}"] = _fresh(view)
-    out = {}
-    for name, values in found.items():
-        out[name] = np.full(state.users.size, np.nan)
-        out[name][acted] = values
-    return out
+    return found
 
 
 def _comparable(state: ShardState) -> NDArray[np.bool_]:

@@ -51,6 +51,9 @@ class Subjects:
         Theirs.
     others : list of tuple of Evidence
         That no head is made of.
+    age, drift : intp[n]
+        Weeks in which most of the evidence for the new mix came in; and all of it, 0 where it did
+        not come in slowly.
     """
 
     rows: NDArray[np.intp]
@@ -58,6 +61,8 @@ class Subjects:
     moved: Moves
     trailing: Mapping[str, Trailing]
     others: list[tuple[Evidence, ...]]
+    age: NDArray[np.intp]
+    drift: NDArray[np.intp]
 
     @classmethod
     def of(cls, state: ShardState, context: Context, rows: NDArray[np.intp]) -> Subjects:
@@ -67,8 +72,10 @@ class Subjects:
             (*surprise, trend)
             for surprise, trend in zip(_surprises(some), _trends(some), strict=True)
         ]
-        trailing = weekly(state, context, rows)
-        return cls(rows, some, Moves.of(some, context), trailing, others)
+        trailing, moved = weekly(state, context, rows), Moves.of(some, context)
+        drift = _ages(moved.weekly, 1.0)
+        drift[~_drifts(moved.weekly, drift)] = 0
+        return cls(rows, some, moved, trailing, others, _ages(moved.weekly, _MOST), drift)
 
 
 def explain(
@@ -87,15 +94,16 @@ def explain(
     places = np.searchsorted(subjects.rows, rows).tolist()
     buckets = scores.bucket[head][rows].tolist()
     lines = {bucket: _lines(tables, bucket) for bucket in set(buckets)}
+    names = tables.statistics
+    singles = np.exp(scores.single[head][rows]).tolist()
+    values = np.stack([scores.evidence[name][rows] for name in names], axis=1).tolist()
     made = []
-    for row, place, bucket, p_value in zip(rows, places, buckets, p.tolist(), strict=True):
-        single = {
-            name: float(np.exp(scores.single[head][row, k]))
-            for k, name in enumerate(tables.statistics)
-        }
-        evidence = {name: float(scores.evidence[name][row]) for name in tables.statistics}
+    for place, bucket, p_value, *told in zip(
+        places, buckets, p.tolist(), singles, values, strict=True
+    ):
+        single, evidence = (dict(zip(names, each, strict=True)) for each in told)
         if head is Head.INTEREST:
-            kind, age, facts = _interest(moved, trailing["events"], place, single)
+            kind, age, facts = _interest(subjects, place, single)
             since = moved.since(place, age * moved.per_week)
             falling, rising = since.told(moved.lately(place), kind)
             if kind is Kind.NEW_INTEREST and not any(s.before < UNKNOWN_SHARE for s in rising):
@@ -134,45 +142,48 @@ def explain(
 
 
 def _interest(
-    moved: Moves, trailing: Trailing, place: int, single: Mapping[str, float]
+    subjects: Subjects, place: int, single: Mapping[str, float]
 ) -> tuple[Kind, int, dict[str, float]]:
     best = min(single, key=lambda name: single[name])
-    by_week = moved.weekly[place]
-    age = _age_of(by_week, _MOST)
+    moved, trailing = subjects.moved, subjects.trailing["events"]
+    age, drift = int(subjects.age[place]), int(subjects.drift[place])
     mine = moved.pairs_of(place)
     total = float(moved.view.total[place])
     mix = Mix(moved.before[mine], moved.now[mine], moved.gain[mine], total)
     kind = mix.kind(best)
-    if kind is None and _drifts(by_week, _age_of(by_week, 1.0)):
-        kind, age = Kind.DRIFT, _age_of(by_week, 1.0)
+    if kind is None and drift:
+        kind, age = Kind.DRIFT, drift
     facts = {
-        "actions_now": float(trailing.seen[place, :age].mean()),
-        "actions_before": float(trailing.level[place, age - 1]),
+        "actions_now": float(trailing.seen[:age, place].sum()) / age,
+        "actions_before": float(trailing.level[age - 1, place]),
         "breadth_now": mix.breadth_now,
         "breadth_before": mix.breadth_before,
     }
     return kind or Kind.SWITCH, age, facts
 
 
-def _age_of(by_week: Floats, part: float) -> int:
-    """Weeks in which so large a part of the evidence for the new mix came in, newest week first.
+def _ages(by_week: Floats, part: float) -> NDArray[np.intp]:
+    """Weeks in which so large a part of the evidence for a new mix came in, newest week first.
 
     Examples
     --------
-    >>> by_week = np.array([30.0, 40.0, -1.0, 2.0, 1.0])
-    >>> _age_of(by_week, 1.0), _age_of(by_week, 0.9)
+    >>> by_week = np.array([[30.0, 40.0, -1.0, 2.0, 1.0]])
+    >>> _ages(by_week, 1.0).item(), _ages(by_week, 0.9).item()
     (5, 2)
     """
-    told = np.cumsum(by_week)
-    return int(np.argmax(told >= part * told.max())) + 1 if told.max() > 0 else 1
+    told = np.cumsum(by_week, axis=1)
+    most = told.max(axis=1, keepdims=True)
+    return np.asarray(np.where(most > 0, told >= part * most, True).argmax(axis=1) + 1, np.intp)
 
 
-def _drifts(by_week: Floats, age: int) -> bool:
-    """The new mix came in slowly: its evidence still grows week by week."""
-    if age < _DRIFT_WEEKS:
-        return False
-    z, p = mann_kendall(by_week[None, :age][:, ::-1])
-    return bool(z[0] > 0 and p[0] < _DRIFT_P)
+def _drifts(by_week: Floats, age: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Whose new mix came in slowly: its evidence still grows week by week."""
+    drifts = np.zeros(age.size, np.bool_)
+    for weeks in range(_DRIFT_WEEKS, by_week.shape[1] + 1):
+        rows = np.flatnonzero(age == weeks)
+        z, p = mann_kendall(by_week[rows, :weeks][:, ::-1])
+        drifts[rows] = (z > 0) & (p < _DRIFT_P)
+    return drifts
 
 
 def _engagement(
@@ -183,7 +194,7 @@ def _engagement(
 ) -> tuple[Kind, int, dict[str, float]]:
     best = min(single, key=lambda name: single[name])
     events = trailing["events"]
-    seen, factor, level = events.seen[place], events.factor, events.level[place]
+    seen, factor, level = events.seen[:, place], events.factor, events.level[:, place]
     expected = level * np.cumsum(factor) / np.arange(1, factor.size + 1)
     mean = np.cumsum(seen) / np.arange(1, seen.size + 1)
     ages = np.arange(1, seen.size + 1)
@@ -205,7 +216,7 @@ def _engagement(
         "ratio": float(mean[age - 1] / max(expected[age - 1], 1e-3)),
         "idle_days": idle_weeks * 7,
         "active_days": float(state.active[place].sum()),
-        "days_before": float(trailing["days"].level[place, age - 1]),
+        "days_before": float(trailing["days"].level[age - 1, place]),
     }
     return kind, age, facts | slow
 

@@ -49,14 +49,22 @@ class Mix:
         """Categories that as many actions would have touched before."""
         return categories_in(self.before, self.actions)
 
+    @property
+    def won(self) -> bool:
+        """More rose than fell, by the evidence."""
+        return bool(-self.gain[self.gain < 0].sum() < self.gain[self.gain > 0].sum())
+
     def kind(self, loudest: str) -> Kind | None:
         """Name the change by the statistic that speaks loudest; None for a shift, slow or not."""
-        won = -self.gain[self.gain < 0].sum() < self.gain[self.gain > 0].sum()
         if loudest.startswith("narrow") and self.breadth_now * _CLEARLY < self.breadth_before:
             return Kind.BREADTH_CHANGE
-        if loudest.startswith("up3") and won and self.before[np.argmax(self.gain)] < _NEW_SHARE:
+        if (
+            loudest.startswith("up3")
+            and self.won
+            and self.before[np.argmax(self.gain)] < _NEW_SHARE
+        ):
             return Kind.NEW_INTEREST
-        if loudest.startswith("fresh") and won:
+        if loudest.startswith("fresh") and self.won:
             if self._concentrated():
                 return Kind.NEW_INTEREST
             if self.breadth_now > self.breadth_before * _CLEARLY:

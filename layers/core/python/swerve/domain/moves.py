@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -120,7 +121,7 @@ class Moves:
         return MovedMix(self, place, windows, share, now / max(total, 1.0), total)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MovedMix:
     """One user's mix of the newest windows against that before, by category pair.
 
@@ -143,7 +144,7 @@ class MovedMix:
     now: Floats
     total: float
 
-    @property
+    @cached_property
     def surprise(self) -> Floats:
         """How far each count is from what was expected, in nats."""
         return _deviance(self.total * self.now, self.total * self.before + _LEAST_EXPECTED)
@@ -182,23 +183,27 @@ class MovedMix:
         if first is not None:
             order = order[np.argsort(~first[order], kind="stable")]
         rising = order[((self.now > self.before) & rose)[order]][:NAMED]
-        told = [tuple(map(self._share, rows)) for rows in (falling.tolist(), rising.tolist())]
-        return told[0], told[1]
+        told = self._shares(np.append(falling, rising))
+        return tuple(told[: falling.size]), tuple(told[falling.size :])
 
-    def _share(self, row: int) -> Share:
+    def _shares(self, rows: NDArray[np.intp]) -> list[Share]:
+        """Some categories with what stands behind them, all at once: each call of numpy is dear."""
         moves, place, windows = self.moves, self.place, self.windows
-        pair = moves.first[place] + row
-        days = float(moves.past_days[pair] + moves.counts[windows:, pair, 0].sum(dtype=np.int64))
-        active = float(moves.past_active[place] + moves.active[place, windows:].sum(dtype=np.int64))
-        before, now = float(self.before[row]), float(self.now[row])
+        pairs = moves.first[place] + rows
+        counts, active = moves.counts[:, pairs], moves.active[place]
+        days = moves.past_days[pairs] + counts[windows:, :, 0].sum(axis=0, dtype=np.int64)
+        active_days = float(moves.past_active[place] + active[windows:].sum(dtype=np.int64))
+        before = self.before[rows].tolist()
         units = units_of(
-            moves.counts[:windows, pair],
-            moves.active[place, :windows],
-            (days, active),
-            (before, self.total),
+            counts[:windows],
+            active[:windows],
+            (days.tolist(), active_days),
+            before,
+            self.total,
             moves.per_week,
         )
-        return Share(int(moves.key[pair]), before, now, units)
+        told = zip(moves.key[pairs].tolist(), before, self.now[rows].tolist(), units, strict=True)
+        return [Share(*each) for each in told]
 
 
 def _deviance(seen: Floats, expected: Floats) -> Floats:

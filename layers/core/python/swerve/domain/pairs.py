@@ -13,7 +13,7 @@ import numpy as np
 
 from swerve.domain import binary
 from swerve.domain.ring import Ring, Slot
-from swerve.domain.runs import Runs
+from swerve.domain.runs import Runs, as_bytes, as_values
 from swerve.domain.totals import WEEKLY_DECAY
 
 if TYPE_CHECKING:
@@ -120,7 +120,8 @@ class PairTable:
         name = Runs(self.ring.sizes[-1]).spread(names)
         dither = _dither(name, self.keys.take(key), window)
         exact = np.log(np.maximum(total, FLOOR) / FLOOR) / STEP + 1.0
-        code[rows] = np.where(adjusted > 0, np.clip(exact + dither[:, None], 1, _TOP), before)
+        after = np.where(adjusted > 0, np.clip(exact + dither[:, None], 1, _TOP), before)
+        as_values(code)[rows] = as_values(after.astype(np.uint8))
         return replace(self, code=code, ring=self.ring.without_oldest())
 
     def _widened(
@@ -135,27 +136,21 @@ class PairTable:
         fresh = old[np.minimum(at, old.size - 1)] != wanted if old.size else at >= 0
         rows = at + np.cumsum(fresh) - fresh
         added = rows[fresh]
+        kept = np.ones(old.size + added.size, np.bool_)
+        kept[added] = False
         # Between two new rows all old ones move by as many as are new before them.
         moves = np.arange(added.size + 1, dtype=np.int32)
         moved = np.repeat(moves, np.diff(at[fresh], prepend=0, append=old.size))
-        places = np.arange(old.size + added.size, dtype=np.int32)
-        places -= np.repeat(moves, np.diff(added, prepend=0, append=places.size))
-        source = places.astype(np.intp)
-
-        def merged(before: NDArray[Any], new: NDArray[Any] | int) -> NDArray[Any]:
-            # Taking is many times faster than writing to places, for rows of two bytes above all.
-            wide = np.empty((source.size, *before.shape[1:]), before.dtype)
-            if old.size:
-                before.take(source, axis=0, out=wide, mode="wrap")
-            wide[added] = new
-            return wide
-
+        wide_key = np.empty(kept.size, np.int32)
+        wide_key[kept], wide_key[added] = self.key, key[fresh]
+        code = np.zeros((kept.size, self.code.shape[1]), np.uint8)
+        as_values(code)[kept] = as_values(self.code)
         sizes = self.runs.sizes
         wide = replace(
             self,
             runs=Runs(sizes + np.bincount(user[fresh], minlength=sizes.size)),
-            key=merged(self.key, key[fresh]),
-            code=merged(self.code, 0),
+            key=wide_key,
+            code=code,
             ring=self.ring.at(self.ring.rows + moved.take(self.ring.rows)),
         )
         return wide, rows
@@ -219,9 +214,10 @@ class PairTable:
 
     def only(self, users: NDArray[np.intp]) -> PairTable:
         """Pairs of some users (ascending rows), who get rows 0, 1, 2 ..."""
-        rows, runs = self.runs.rows(users)
+        mine, runs = self.runs.only(users)
         ring = self.ring.only(users, self.runs.first[users] - runs.first)
-        return PairTable(self.keys, runs, self.key.take(rows), self.code.take(rows, axis=0), ring)
+        code = as_bytes(as_values(self.code)[mine])
+        return PairTable(self.keys, runs, self.key[mine], code, ring)
 
     def trimmed(self) -> PairTable:
         """Forget keys of which there is no pair, and seasons of before a key had one.
@@ -266,8 +262,8 @@ class PairTable:
     def from_arrays(cls, name: str, stored: Mapping[str, NDArray[Any]]) -> PairTable:
         """Inverse of `arrays`."""
         a = {c.partition(".")[2]: v for c, v in stored.items() if c.startswith(f"{name}.")}
-        rows, runs = _from_gaps(a["rows"], a["slots"]), Runs(a["pairs"].astype(np.intp))
-        key = _from_gaps(a["key"], a["pairs"]).astype(np.int32)
+        rows, runs = _from_gaps(a["rows"], a["slots"], np.intp), Runs(a["pairs"].astype(np.intp))
+        key = _from_gaps(a["key"], a["pairs"], np.int32)
         # All slots in one search: where each user ends in the first, in the second, and so on.
         apart = np.arange(a["slots"].size) * key.size
         ends = (apart[:, None] + np.cumsum(runs.sizes)).reshape(-1)
@@ -293,36 +289,48 @@ def _narrowed(values: NDArray[np.integer]) -> NDArray[np.integer]:
 
 def _gaps(rising: NDArray[np.integer], sizes: NDArray[np.integer]) -> NDArray[np.int32]:
     """How many numbers lie between neighbours, in lists of these sizes that each rise from 0."""
-    gaps = rising.astype(np.int32)
-    gaps[1:] -= gaps[:-1] + np.int32(1)
-    first = (np.cumsum(sizes) - sizes)[sizes > 0]
-    gaps[first] = rising[first]
+    numbers = rising.astype(np.int32, copy=False)
+    gaps = np.empty(numbers.size, np.int32)
+    np.subtract(numbers[1:], numbers[:-1], out=gaps[1:])
+    gaps -= np.int32(1)
+    first = _first(sizes)
+    gaps[first] = numbers[first]
     return gaps
 
 
-def _from_gaps(gaps: NDArray[np.integer], sizes: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Inverse of `_gaps`."""
-    total = gaps.astype(np.int64)
-    total += 1
-    np.cumsum(total, out=total)
-    ends = np.cumsum(sizes, dtype=np.int64)
-    before = np.append(0, total)[ends - sizes] + 1
-    total -= np.repeat(before, sizes)
-    return total
+def _from_gaps(
+    gaps: NDArray[np.integer], sizes: NDArray[np.integer], kind: type[np.signedinteger]
+) -> NDArray[Any]:
+    """Inverse of `_gaps`: a running sum that falls back to -1 before each list."""
+    steps = np.add(gaps, 1, dtype=kind)
+    first = _first(sizes)
+    if first.size:
+        steps[first[1:]] -= np.add.reduceat(steps, first, dtype=kind)[:-1]
+        steps[0] -= 1
+    return np.cumsum(steps, dtype=kind, out=steps)
+
+
+def _first(sizes: NDArray[np.integer]) -> NDArray[np.intp]:
+    """Where each list that is not empty starts."""
+    return np.asarray((np.cumsum(sizes, dtype=np.intp) - sizes)[sizes > 0], np.intp)
 
 
 def _apart(kinds: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Each kind in a row of its own, all but the first by how they differ from it (modulo 256)."""
-    apart = kinds.T.copy()
+    apart = np.empty(kinds.shape[::-1], np.uint8)
+    for row, kind in zip(apart, kinds.T, strict=True):  # many times faster than a transposed copy
+        row[:] = kind
     apart[1:] -= apart[:1]
     return apart
 
 
 def _together(apart: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Inverse of `_apart`."""
-    kinds = apart.copy()
-    kinds[1:] += kinds[:1]
-    return np.ascontiguousarray(kinds.T)
+    kinds = np.empty(apart.shape[::-1], np.uint8)
+    kinds[:, 0] = apart[0]
+    for kind, row in zip(kinds.T[1:], apart[1:], strict=True):
+        np.add(row, apart[0], out=kind)
+    return kinds
 
 
 def _dither(user: NDArray[np.uint64], key: NDArray[np.uint64], window: int) -> NDArray[np.float64]:

@@ -33,6 +33,10 @@ def of_planes(data: bytes, dtype: str, count: int, at: int) -> NDArray[Any]:
     """Inverse of `by_plane`: so many values, from a byte on."""
     width = np.dtype(dtype).itemsize
     planes = np.frombuffer(data, np.uint8, count * width, at).reshape(width, count)
+    if width == 2:  # most columns; faster still
+        pairs: NDArray[np.uint16] = planes[1].astype("<u2") << 8
+        pairs |= planes[0]
+        return pairs.view(dtype)
     woven = np.empty((count, width), np.uint8)
     for place, plane in enumerate(planes):  # three times as fast as a transposed copy
         woven[:, place] = plane

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swerve.domain.runs import Runs
+from swerve.domain.runs import Runs, as_bytes, as_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,11 +125,11 @@ class Ring:
     def only(self, users: NDArray[np.intp], moved: NDArray[np.intp]) -> Ring:
         """Pairs of some ascending users, whose rows were so many lower."""
         each = np.arange(len(self))[:, None] * self.sizes.shape[1] + users
-        mine, some = self.runs.rows(each.reshape(-1))
-        rows = self.rows.take(mine)
+        mine, some = self.runs.only(each.reshape(-1))
+        rows = self.rows[mine]
         rows -= some.spread(np.tile(moved, len(self)))
-        sizes = some.sizes.reshape(each.shape)
-        return Ring(sizes, rows, self.count.take(mine, axis=0), self.season)
+        count = as_bytes(as_values(self.count)[mine])
+        return Ring(some.sizes.reshape(each.shape), rows, count, self.season)
 
     def with_users(self, at: NDArray[np.integer], size: int) -> Ring:
         """Move users to `at` of `size`; `at` ascends, so the order of pairs stays."""

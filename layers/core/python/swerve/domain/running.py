@@ -206,7 +206,10 @@ class RunningCalibration:
         if now is not None:
             for place in range(len(HEADS)):
                 part = own_part(now.calm[place], self.calm[place])
-                tables[place] = [np.interp(part * EDGES, EDGES, table) for table in tables[place]]
+                if part < 1.0:
+                    tables[place] = [
+                        np.interp(part * EDGES, EDGES, table) for table in tables[place]
+                    ]
         return Recalibration(tables)
 
     def _table(self, head: Head, reference: Reference) -> Floats:
