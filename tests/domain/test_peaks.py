@@ -85,8 +85,17 @@ def test_the_calmest_are_chosen_in_each_bucket():
     # GIVEN a bucket of calm users, and one of users ten times as lively
     counted = np.zeros_like(Peaks.empty().passed(MONDAY, 7), np.float64)
     counted[0, 2, 1], counted[0, 5, 9] = 80, 20
-    counted[1, 9, 3], counted[1, 14, 30] = 40, 60
+    counted[1, 9, 3], counted[1, 11, 30] = 40, 60
     # THEN as large a part of each is looked at
     assert calmest(counted).sum(axis=1)[:2] == pytest.approx([85, 85])
     assert calmest(counted)[0, 9] == pytest.approx(5)
     assert calmest(counted)[1, 30] == pytest.approx(45)
+
+
+def test_where_half_of_a_shop_changed_they_are_left_out():
+    # GIVEN as many users who changed, ten times as lively since
+    counted = np.zeros_like(Peaks.empty().passed(MONDAY, 7), np.float64)
+    counted[0, 4, 2], counted[0, 13, 40] = 50, 50
+    # THEN
+    assert calmest(counted)[0, 2] == pytest.approx(50)
+    assert calmest(counted)[0, 40] == pytest.approx(0)

@@ -39,8 +39,8 @@ COMPARED = {
         unlearnt=1.0,
         weeks=500.0,
         bucket_weeks=1500.0,
-        steepest=6.0,
-        caution=0.35,
+        steepest=4.0,
+        caution=0.4,
     ),
     Head.ENGAGEMENT: Excursions(
         rates=(0.3, 0.06, 0.015, 0.004, 0.0015),
