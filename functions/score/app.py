@@ -19,13 +19,11 @@ from swerve.run import CloseDeps
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-TASKS: dict[str, Any] = {
-    task.__name__: task for task in (close.merge, close.population, close.score, close.calibrate)
-}
+_OF_A_CLOSE = (close.merge, close.population, close.score, close.calibrate)
+TASKS: dict[str, Any] = {task.__name__: task for task in _OF_A_CLOSE}
 
 logger = Logger(service="score")
 metrics = Metrics(namespace="Swerve", service="score")
-processor = messages.LoggedMessages(logger)
 
 
 @cache
@@ -50,7 +48,7 @@ def look(record: SQSRecord) -> None:
 def handler(event: dict[str, Any], context: Any) -> Any:
     """Entry of the function: messages of the score queue, or one task of the workflow."""
     if "Records" in event:
-        return process_partial_response(event, look, processor, context)
+        return process_partial_response(event, look, messages.LoggedMessages(logger), context)
     logger.info("task", extra=event)
     metrics.add_metric(f"{event['task'].capitalize()}Tasks", MetricUnit.Count, 1)
     deps, _ = build()
