@@ -88,6 +88,8 @@ DESIGN: Mapping[Head, HeadDesign] = {
         weights={
             "person3": 2,
             "person6": 1,
+            "switch3": 0.6,
+            "switch6": 0.3,
             "own3down_3": 1,
             "own3down_6": 2,
             "own8down_6": 2,
@@ -103,6 +105,8 @@ DESIGN: Mapping[Head, HeadDesign] = {
         long_tailed=(
             "person3",
             "person6",
+            "switch3",
+            "switch6",
             "own3down_3",
             "own3down_6",
             "own8down_6",

@@ -74,7 +74,8 @@ def test_evidence_is_the_same_however_users_are_cut_into_blocks(pairs, monkeypat
     }
 
 
-def test_switch_agrees_with_the_formula(changed_shop):
+@pytest.mark.parametrize("kept", [0.0, 0.5])
+def test_switch_agrees_with_the_formula(kept):
     # GIVEN the state after 25 weeks
     *_, (context, (state,), _) = walk(shop(users=12, weeks=25))
     flat = replace(
@@ -85,7 +86,7 @@ def test_switch_agrees_with_the_formula(changed_shop):
     ring = replace(state.categories.ring, season=np.ones_like(state.categories.ring.season))
     table = replace(state.categories, ring=ring)
     # WHEN
-    gains, _ = switches(table, flat, CATEGORY_PRIOR, state.decay)
+    gains, _ = switches(table, flat, CATEGORY_PRIOR, state.decay, (kept,))
     # THEN
     share = dict(zip(flat.keys.tolist(), flat.usual.tolist(), strict=True))
     for weeks in AGES_WEEKS:
@@ -102,10 +103,10 @@ def test_switch_agrees_with_the_formula(changed_shop):
                     elif row in place:
                         past[place[row]] += count * state.decay ** (age - weeks)
             prior = CATEGORY_PRIOR
-            same, other = prior.own * past + prior.pull * m, prior.new * m
-            weight = prior.own * past.sum() + prior.pull
+            same, weight = prior.own * past + prior.pull * m, prior.own * past.sum() + prior.pull
+            other = prior.new * ((1 - kept) * m + kept * same / weight)
             expected = _log_dm(x, other, prior.new) - _log_dm(x, same, weight)
-            assert gains[weeks][user] == pytest.approx(expected, rel=1e-3, abs=1e-3)
+            assert gains[weeks][0][user] == pytest.approx(expected, rel=1e-3, abs=1e-3)
 
 
 def _log_dm(x, alpha, total):

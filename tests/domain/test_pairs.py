@@ -76,6 +76,23 @@ def test_forgotten_pairs_leave():
     assert table.user.size == 0
 
 
+@pytest.mark.parametrize(("least", "weeks"), [(0.5, 42), (0.2, 87)])
+def test_one_deed_is_remembered_until_little_of_it_is_left(least, weeks):
+    # GIVEN a deed of the first week
+    once = (np.zeros(1, np.int32), np.zeros(1, np.int32), np.ones((1, 1), np.int32))
+    nothing = (np.empty(0, np.int32), np.empty(0, np.int32), np.empty((0, 1), np.int32))
+    names, season = np.zeros(1, np.uint64), (np.ones(1, np.uint64), np.ones(1))
+    table, known = PairTable.empty(8, 1, 1), []
+    # WHEN
+    for week in range(120):
+        found = nothing if week else once
+        table = table.advance(WINDOW + 7 * week, 7, names, found, KEYS, season, least)
+        known.append(table.user.size > 0)
+    # THEN rounding and pruning every other week move the end a little
+    assert known.index(False) == pytest.approx(weeks, abs=5)
+    assert not any(known[known.index(False) :])
+
+
 @pytest.mark.parametrize("weeks", [0, 1, 30])
 def test_what_is_stored_comes_back_row_by_row(weeks):
     # GIVEN two kinds of count, users without a pair, and windows without one

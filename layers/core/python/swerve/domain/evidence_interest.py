@@ -62,6 +62,7 @@ CATEGORY_PRIOR = Prior(0.6, 120.0, 80.0)
 ITEM_PRIOR = Prior(0.8, 480.0, 240.0)
 ITEM_COUNT_PRIOR = Prior(0.2, 40.0, 80.0)
 _SIZE = 2.0  # of the negative binomial of a category's events in some weeks
+_HALF = 0.5  # of a mix that changed, the user's own
 _DEPTH = 0.36  # items of a category beyond the first that a grocery's user buys on one day
 _LIKELY = 0.5  # expected items from which a category can be missed
 _TELLING_GAIN = 0.3  # of a key that grew, in nats
@@ -106,16 +107,18 @@ class PairView:
 
 
 def switches(
-    table: PairTable, mix: Mix, prior: Prior, decay: float
-) -> tuple[dict[int, Floats], Singles]:
-    """Log Bayes factors for another user's mix by age, and the counts of the last weeks.
+    table: PairTable, mix: Mix, prior: Prior, decay: float, kept: Sequence[float] = (0.0,)
+) -> tuple[dict[int, list[Floats]], Singles]:
+    """Log Bayes factors for another mix by age, and the counts of the last weeks.
 
     Two Dirichlet-multinomials: the recent counts come from the user's own past (with the shop's
-    mix as prior), or from anybody's mix. Only pairs that occurred lately are touched.
+    mix as prior), or from a mix of which a part is `kept` and the rest is anybody's. Only pairs
+    that occurred lately are touched.
     """
     runs, key = table.runs, table.key.astype(np.intp)
     found = binary.rows_of(mix.keys, table.keys)
-    out, total = {}, np.zeros(runs.sizes.size, np.float32)
+    out: dict[int, list[Floats]] = {}
+    total = np.zeros(runs.sizes.size, np.float32)
     for place, (count, past) in enumerate(_since(table, key, (1.0,), decay)):
         rows = np.flatnonzero(count > 0)
         which, some, some_runs = key.take(rows), count.take(rows), runs.among(rows)
@@ -126,13 +129,17 @@ def switches(
         habit *= _season(mix, place, found).take(key)
         before = runs.sum(habit)
         same = habit.take(rows) + np.float32(prior.pull) * shop
-        gain = log_rising_ratio(np.float32(prior.new) * shop, same, some)
         events = total.astype(np.float64)
         norm = log_rising(before.astype(np.float64) + prior.pull, events)
         # Counts are whole numbers, and few.
         every = log_rising(prior.new, np.arange(total.max(initial=0.0) + 1))
         norm -= every.take(total.astype(np.intp))
-        out[AGES_WEEKS[place]] = norm + some_runs.sum(gain)
+        own = same / some_runs.spread(before + np.float32(prior.pull)) if any(kept) else shop
+        gains = []
+        for part in kept:
+            other = shop + np.float32(part) * (own - shop)
+            gains.append(log_rising_ratio(np.float32(prior.new) * other, same, some))
+        out[AGES_WEEKS[place]] = [norm + some_runs.sum(gain) for gain in gains]
     return out, total
 
 
@@ -281,9 +288,13 @@ def _of_users(
     item_prior, day_prior = (p.for_shop(context.likeness) for p in (ITEM_PRIOR, CATEGORY_PRIOR))
     item_prior = replace(item_prior, own=item_prior.own * context.habit)
     by_item, _ = switches(items, context.items, item_prior, state.decay)
-    by_day, found["activity"] = switches(categories, context.categories, day_prior, state.decay)
-    for w, gain in by_day.items():
-        found[f"person{w}"] = gain + by_item[w]
+    by_day, found["activity"] = switches(
+        categories, context.categories, day_prior, state.decay, (0.0, _HALF)
+    )
+    for w, (whole, half) in by_day.items():
+        found[f"person{w}"] = whole + by_item[w][0]
+        # Items may stay where tastes change, and change where they stay: categories tell, too.
+        found[f"switch{w}"] = half
     for view in item_views(categories, context, state.decay):
         w = view.weeks
         last = w == AGES_WEEKS[-1]

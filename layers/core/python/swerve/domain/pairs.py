@@ -1,7 +1,7 @@
 """A sparse table of (user, key) counts: a decayed past, and the last eight weeks by window.
 
 Truncating to a user's top keys would lose most of what is detected (measured: recall .68 to .40 at
-64 categories), so every pair is kept until its count has decayed to a fiftieth.
+64 categories), so every pair is kept until its count has decayed to a fiftieth, or to `least`.
 """
 
 from __future__ import annotations
@@ -81,6 +81,7 @@ class PairTable:
         found: tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]],
         keys: NDArray[np.uint64],
         season: tuple[NDArray[np.uint64], NDArray[np.float64]],
+        least: float = FLOOR,
     ) -> PairTable:
         """Take in one window: the oldest slot joins the past, the new counts lead the ring.
 
@@ -96,10 +97,13 @@ class PairTable:
             Sorted; those without a pair stay unknown.
         season : (uint64[C], float64[C])
             Sorted keys and their season factors in this window.
+        least : float
+            Decayed count below which a pair is forgotten.
         """
         user, code, count = found
         aged = self._aged(window, days, names)
-        kept, key = (aged._pruned() if window % _DECAY_DAYS < 7 else aged)._named(keys, code)
+        due = window % _DECAY_DAYS < 7
+        kept, key = (aged._pruned(least) if due else aged)._named(keys, code)
         table, rows = kept._widened(user, key)
         factor = np.ones(table.keys.size, np.float32)
         at = binary.rows_of(season[0], table.keys)
@@ -177,9 +181,9 @@ class PairTable:
         bases: NDArray[np.integer] = (np.arange(users) * width).astype(kind)
         return self.runs.spread(bases) + self.key, bases.take(user) + key
 
-    def _pruned(self) -> PairTable:
+    def _pruned(self, least: float) -> PairTable:
         """Drop pairs that are forgotten."""
-        kept = self.code[:, 0] > 0
+        kept = self.code[:, 0] >= np.searchsorted(_VALUES, np.float32(least))
         kept[self.ring.rows] = True
         if kept.all():
             return self
