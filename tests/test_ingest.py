@@ -378,3 +378,23 @@ def test_a_path_that_leads_nowhere_is_an_empty_field(path: str) -> None:
     for body in (MY_FILE, json.dumps(record).encode()):
         receipt = upload(world, body, "events/source=mine/a")
         assert (receipt.status, receipt.packed) == ("accepted", 1)
+
+
+# The close
+
+
+def test_a_history_in_many_files_starts_one_close_a_settling_time() -> None:
+    # GIVEN complete weeks, a file each
+    world = new_world()
+    settle_ms = SETTINGS.settle_s * 1000
+    world.clock.ms -= world.clock.ms % settle_ms
+    weeks = [HEADER + day(NOW_MS - weeks * 7 * DAY_MS) for weeks in range(12, 2, -1)]
+    # WHEN they come within one settling time
+    for number, week in enumerate(weeks):
+        upload(world, week, f"events/{number}")
+    # THEN one execution waits for all of them, and plans when the last is there
+    assert len(world.workflow.started) == 1
+    # AND the next starts another
+    world.clock.ms += settle_ms
+    upload(world, HEADER + day(NOW_MS - 13 * 7 * DAY_MS), "events/late")
+    assert len(world.workflow.started) == 2

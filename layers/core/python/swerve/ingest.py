@@ -299,7 +299,8 @@ class _Ingest:
     def _start_close(self, now_ms: int) -> None:
         """Start the workflow where a changed window is complete.
 
-        At most once in a settling time: a close waits that long anyway, and sees this batch.
+        At most once in a settling time, by the name: the execution that was started in it waits so
+        long that it plans after it, and sees this batch.
         """
         deps, settings = self._deps, self._settings
         progress = Progress.of(deps.windows.watermarks(), now_ms, settings.source_idle_s)
@@ -309,8 +310,8 @@ class _Ingest:
             settings.windows, now_ms, settings.lateness_s, settings.settle_s
         )
         if any(c.dirty > c.closed and c.window <= complete for c in deps.windows.control()):
-            attempt = now_ms // (max(settings.settle_s, 1) * 1000)
-            deps.closes.start(f"{settings.windows.label(complete)}-{attempt}", {"waits": 0})
+            settle_ms = max(settings.settle_s, 1) * 1000
+            deps.closes.start(f"settling-{now_ms // settle_ms}-of-{settle_ms}-ms", {"waits": 0})
 
 
 class _Attempts:
