@@ -112,3 +112,14 @@ def test_rare_visitors_do_not_make_a_shop_seem_to_fall(closed):
     early, late = (factors[7 * a : 7 * b].mean() for a, b in ((4, 8), (26, 30)))
     assert late == pytest.approx(early, rel=0.15)
     assert factors[28:].mean() == pytest.approx((7 - closed) / 7, rel=0.2)
+
+
+@pytest.mark.parametrize("days", [7, 1])
+def test_what_lasts_is_no_gap_but_a_new_level(days):
+    # GIVEN a shop whose views are tracked no more: a tenth of the events is left
+    events = shop(users=150, weeks=22, rate=20, volume=lambda _, week: 0.1 if week >= 12 else 1.0)
+    gaps = [context.gap for context, _, _ in walk(events, WindowSpec(days, "UTC"))]
+    per_week = 7 // days
+    # THEN data may be missing for some weeks, and users are judged from then on
+    assert all(gaps[12 * per_week : 14 * per_week])
+    assert not any(gaps[17 * per_week :])

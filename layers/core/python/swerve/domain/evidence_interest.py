@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from swerve.domain import binary
+from swerve.domain.gains import falls, nb_gain, rises
 from swerve.domain.population import AGES_WEEKS, RING_WEEKS
 from swerve.domain.special import log_rising, log_rising_ratio
+from swerve.domain.wave import followed, with_wave
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,11 +63,10 @@ class Prior:
 CATEGORY_PRIOR = Prior(0.6, 120.0, 80.0)
 ITEM_PRIOR = Prior(0.8, 480.0, 240.0)
 ITEM_COUNT_PRIOR = Prior(0.2, 40.0, 80.0)
-_SIZE = 2.0  # of the negative binomial of a category's events in some weeks
 _HALF = 0.5  # of a mix that changed, the user's own
 _DEPTH = 0.36  # items of a category beyond the first that a grocery's user buys on one day
-_LIKELY = 0.5  # expected items from which a category can be missed
 _TELLING_GAIN = 0.3  # of a key that grew, in nats
+_RENAMED = 0.5  # of the shop's mix is a wave: its categories changed, nobody's interest did
 _OWN_TOP_SHARE = 0.025  # of the own past; at most 40 categories of a user pass
 _LIGHTEST = 0.1
 _PAST_DAYS, _PAST_EVENTS = 3, 20  # remembered ones
@@ -128,7 +129,11 @@ def switches(
         habit = np.float32(prior.own) * past
         habit *= _season(mix, place, found).take(key)
         before = runs.sum(habit)
-        same = habit.take(rows) + np.float32(prior.pull) * shop
+        same = habit.take(rows)
+        following = followed(mix, place, found, which, some, total, some_runs)
+        if following is not None:
+            same = with_wave(same, before, following, some_runs)
+        same = same + np.float32(prior.pull) * shop
         events = total.astype(np.float64)
         norm = log_rising(before.astype(np.float64) + prior.pull, events)
         # Counts are whole numbers, and few.
@@ -198,8 +203,9 @@ def views(
         before = runs.sum(own)
         own *= _season(mix, place, found).take(key)
         own *= runs.spread(before / np.maximum(runs.sum(own), np.float32(1e-9)))
+        following = followed(mix, place, found, key, count, total, runs)
         shop *= pull
-        share = own + shop
+        share = shop + (own if following is None else with_wave(own, before, following, runs))
         share /= runs.spread(before + pull)
         seen = (count, own, share, share * runs.spread(total), total, before)
         made.append(PairView(AGES_WEEKS[place], prior, runs, *seen))
@@ -263,6 +269,8 @@ def interest_evidence(
     compare, have NaN everywhere.
     """
     acted = np.flatnonzero((state.events[:, 0] > 0) & judged & _comparable(state))
+    if context.categories.wave.sum(axis=1).max() > _RENAMED:
+        acted = acted[:0]
     found = [_of_users(state, context, some) for some in _blocks(state, acted)]
     out = {}
     for name in found[0]:
@@ -320,30 +328,13 @@ def _comparable(state: ShardState) -> NDArray[np.bool_]:
     return enough
 
 
-def rises(view: PairView) -> Singles:
-    """Gain of each pair from rising, float32[P]."""
-    rows = np.flatnonzero(view.count > 0)
-    count, mean = view.count[rows], view.expected[rows]
-    gain = np.zeros(view.count.size, np.float32)
-    gain[rows] = np.maximum(_nb_gain(count, mean, (3.0,)), _nb_shift(count, mean))
-    return gain
-
-
-def falls(count: Singles, expected: Singles) -> Singles:
-    """Gain of pairs from falling, float32[n]."""
-    likely = np.flatnonzero(expected > _LIKELY)
-    gain = np.zeros(count.size, np.float32)
-    gain[likely] = _nb_gain(count[likely], expected[likely], (0.1, 0.3))
-    return gain
-
-
 def _fresh(view: PairView) -> Singles:
     """Growth of categories that the user hardly used: a negative binomial gain."""
     used = (view.own >= 0.5 * view.prior.own).astype(np.float32)
     known = view.runs.sum(view.share * used)
     novel = view.total - view.runs.sum(view.count * used)
     chance = np.clip(1.0 - known, 0.005, 0.995)
-    return _nb_gain(novel, chance * view.total, (1.6, 2.5, 4.0), 4.0)
+    return nb_gain(novel, chance * view.total, (1.6, 2.5, 4.0), 4.0)
 
 
 def _narrow(view: PairView) -> Singles:
@@ -355,28 +346,9 @@ def _narrow(view: PairView) -> Singles:
     return np.asarray((known - seen) / np.sqrt(spread + 1.0))
 
 
-def _nb_gain(
-    count: Singles, mean: Singles, factors: tuple[float, ...], r: float = _SIZE
-) -> Singles:
-    """Log-likelihood gain of the best factor on the mean of a negative binomial of size r."""
-    best = None
-    for factor in factors:
-        f, log_f = np.float32(factor), np.float32(np.log(factor))
-        gain = count * log_f - (count + np.float32(r)) * np.log((r + f * mean) / (r + mean))
-        best = gain if best is None else np.maximum(best, gain)
-    return np.asarray(best, np.float32)
-
-
-def _nb_shift(count: Singles, mean: Singles, r: float = _SIZE) -> Singles:
-    """The same for two more a window than expected."""
-    more = mean + np.float32(2.0)
-    up = count * np.log(more / np.maximum(mean, np.float32(1e-9)))
-    return np.asarray(up - (count + np.float32(r)) * np.log((r + more) / (r + mean)))
-
-
 def _grown(view: PairView, k: int) -> Floats:
     """What each user's k keys that grew most gained."""
-    gain = rises(view)
+    gain = rises(view.count, view.expected)
     telling = np.flatnonzero(gain > _TELLING_GAIN)
     gain = gain[telling]
     return _of_largest(gain, gain, view.runs.among(telling), (k,))[k]

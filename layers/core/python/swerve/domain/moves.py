@@ -10,7 +10,8 @@ import numpy as np
 
 from swerve.domain.candidate import Kind, Share
 from swerve.domain.circumstances import units_of
-from swerve.domain.evidence_interest import falls, item_views, rises
+from swerve.domain.evidence_interest import item_views
+from swerve.domain.gains import falls, rises
 from swerve.domain.population import RING_WEEKS
 
 if TYPE_CHECKING:
@@ -72,7 +73,9 @@ class Moves:
         before = view.own / np.maximum(view.past, 1e-9)[user]
         up = now > view.share
         gain = np.where(
-            up, np.maximum(rises(view), 0.0), -np.maximum(falls(view.count, view.expected), 0.0)
+            up,
+            np.maximum(rises(view.count, view.expected), 0.0),
+            -np.maximum(falls(view.count, view.expected), 0.0),
         )
         toward = np.log((view.count + 20 * view.share) / (view.total[user] + 20) / view.share)
         per_week = 7 // state.days

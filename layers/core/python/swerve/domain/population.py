@@ -11,6 +11,7 @@ from swerve.domain import aggregates, binary
 from swerve.domain.again import FIXED
 from swerve.domain.counts import BUCKETS
 from swerve.domain.totals import MASS_UNIT, SIZES, WEEKLY_DECAY, chance_of_silence
+from swerve.domain.wave import wave_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 AGES_WEEKS = (3, 6)  # how long ago a change may have begun
 RING_WEEKS = 8
 _GAP_FACTOR = 0.3  # less than this of the expected events: data is missing, or the shop is closed
+_GAP_WEEKS = 4  # what lasts longer is no gap but a new level, as when views are tracked no more
 _SEASON_PRIOR = 30.0  # events by which a category's factor of one window is pulled to 1
 _FLOOR = 0.5  # events that every category is given for free
 _SETTLED_EVENTS = 8.0  # weighted events by which the cohort factor is pulled to its usual level
@@ -49,12 +51,16 @@ class Mix:
         Decayed share of each key before this window.
     season : float64[C]
         Share in this window over the usual share.
+    wave : float64[2, C]
+        Share of each key in the last weeks of `AGES_WEEKS` that its past does not account for: a
+        launch, a promotion, a new name of a category. 0 of most.
     """
 
     keys: NDArray[np.uint64]
     mass: NDArray[np.float64]
     usual: NDArray[np.float64]
     season: NDArray[np.float64]
+    wave: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +114,12 @@ class Context:
         arrays = {"factor": self.factor, "mean": self.mean}
         for name, mix in (("categories", self.categories), ("items", self.items)):
             arrays |= {f"{name}.{n}": getattr(mix, n) for n in _MIX}
-        return binary.dump("context/3", facts, arrays)
+        return binary.dump("context/4", facts, arrays)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Context:
         """Inverse of `to_bytes`."""
-        facts, arrays = binary.load("context/3", data)
+        facts, arrays = binary.load("context/4", data)
         mixes: dict[str, Any] = {
             name: Mix(**{n: arrays[f"{name}.{n}"] for n in _MIX})
             for name in ("categories", "items")
@@ -121,7 +127,7 @@ class Context:
         return cls(**facts, factor=arrays["factor"], mean=arrays["mean"], **mixes)
 
 
-_MIX = ("keys", "mass", "usual", "season")
+_MIX = ("keys", "mass", "usual", "season", "wave")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +154,10 @@ class Masses:
         before = _share(usual) if known else _share(moved.usual)
         season = (now + _SEASON_PRIOR) / (now.sum() * before + _SEASON_PRIOR)
         recent = np.stack([ring[: w * per_week].sum(axis=0) for w in AGES_WEEKS])
-        return moved, Mix(joined, recent, before, season if known else np.ones(joined.size))
+        faded = decay ** np.arange(len(ring))[:, None] * ring
+        past = moved.usual - [faded[: w * per_week].sum(axis=0) for w in AGES_WEEKS]
+        wave = np.stack([wave_of(*of_age) for of_age in zip(recent, past, strict=True)])
+        return moved, Mix(joined, recent, before, season if known else np.ones(joined.size), wave)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +266,10 @@ class Population:
         # While nobody is settled, closed days must not make the others seem low.
         factor = np.where(expected > 0, np.clip(ratio * usual, 1e-3, 50.0), 1.0)
         empty = totals.events == 0
-        return (np.zeros(2) if empty else factor), bool(empty or factor[0] < _GAP_FACTOR * usual[0])
+        level, lately = usual[0], self.factor[: _GAP_WEEKS * 7 // self.days, 0]
+        if self.age >= lately.size:
+            level = min(level, lately.max())
+        return (np.zeros(2) if empty else factor), bool(empty or factor[0] < _GAP_FACTOR * level)
 
     def to_bytes(self) -> bytes:
         """Pack."""
