@@ -289,21 +289,23 @@ class _Ingest:
             deps.windows.put_watermark(manifest.source, manifest.watermark_ms, now_ms)
             if settings.early == "on":
                 deps.scores.send([json.dumps({"shard": shard}) for shard in manifest.shards])
-            self._start_close(now_ms)
+            self._start_close()
         labels = [settings.windows.label(window) for window in sorted(manifest.windows)]
         receipt = of_manifest(manifest, labels, self._began_ms, deps.clock.now_ms(), quarantine)
         first = replace(self._uploaded, key=manifest.key, version=manifest.version)
         deps.data.put(receipt_key(first), receipt.to_json().encode(), "application/json")
         return receipt
 
-    def _start_close(self, now_ms: int) -> None:
+    def _start_close(self) -> None:
         """Start the workflow where a changed window is complete.
 
         At most once in a settling time, by the name: the execution that was started in it waits so
         long that it plans after it, and sees this batch.
         """
         deps, settings = self._deps, self._settings
-        progress = Progress.of(deps.windows.watermarks(), now_ms, settings.source_idle_s)
+        sources = deps.windows.watermarks()
+        now_ms = deps.clock.now_ms()  # after all that the execution is to see
+        progress = Progress.of(sources, now_ms, settings.source_idle_s)
         if progress is None:
             return
         complete = progress.newest_complete(
