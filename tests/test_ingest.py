@@ -392,7 +392,7 @@ def test_a_history_in_many_files_starts_one_close_a_settling_time() -> None:
     # WHEN they come within one settling time
     for number, week in enumerate(weeks):
         upload(world, week, f"events/{number}")
-    # THEN one execution waits for all of them, and plans when the last is there
+    # THEN one execution is started for all of them
     assert len(world.workflow.started) == 1
     # AND the next starts another
     world.clock.ms += settle_ms

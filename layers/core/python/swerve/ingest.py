@@ -285,8 +285,8 @@ class _Ingest:
         deps, settings = self._deps, self._settings
         deps.windows.raise_dirty(sorted(manifest.windows))
         if manifest.packed:
-            now_ms = deps.clock.now_ms()
-            deps.windows.put_watermark(manifest.source, manifest.watermark_ms, now_ms)
+            seen_ms = deps.clock.now_ms()
+            deps.windows.put_watermark(manifest.source, manifest.watermark_ms, seen_ms)
             if settings.early == "on":
                 deps.scores.send([json.dumps({"shard": shard}) for shard in manifest.shards])
             self._start_close()

@@ -14,7 +14,7 @@ from swerve.domain import binary
 from swerve.domain.gains import falls, nb_gain, rises
 from swerve.domain.population import AGES_WEEKS, RING_WEEKS
 from swerve.domain.special import log_rising, log_rising_ratio
-from swerve.domain.wave import followed, with_wave
+from swerve.domain.wave import with_wave
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,6 +107,33 @@ class PairView:
     past: Singles
 
 
+@dataclass(frozen=True, slots=True)
+class Lately:
+    """Counts of pairs in the last weeks of one age.
+
+    Attributes
+    ----------
+    place : int
+        Of the age in `AGES_WEEKS`.
+    found : intp[C]
+        Rows of the shop's mix of the table's keys.
+    key : intp[n]
+        Of each pair, in the table's keys.
+    count : float32[n]
+    total : float32[U]
+        Sum of count.
+    runs : Runs
+        How many of the pairs each user has.
+    """
+
+    place: int
+    found: NDArray[np.int64]
+    key: NDArray[np.intp]
+    count: Singles
+    total: Singles
+    runs: Runs
+
+
 def switches(
     table: PairTable, mix: Mix, prior: Prior, decay: float, kept: Sequence[float] = (0.0,)
 ) -> tuple[dict[int, list[Floats]], Singles]:
@@ -124,16 +151,13 @@ def switches(
         rows = np.flatnonzero(count > 0)
         which, some, some_runs = key.take(rows), count.take(rows), runs.among(rows)
         total = some_runs.sum(some)
-        shop = _shop_share(mix, place, found, which, some, total, some_runs)
+        lately = Lately(place, found, which, some, total, some_runs)
+        shop = _shop_share(mix, lately)
         # The past in terms of this season: what the shop sells no more is no reason to expect it.
         habit = np.float32(prior.own) * past
         habit *= _season(mix, place, found).take(key)
         before = runs.sum(habit)
-        same = habit.take(rows)
-        following = followed(mix, place, found, which, some, total, some_runs)
-        if following is not None:
-            same = with_wave(same, before, following, some_runs)
-        same = same + np.float32(prior.pull) * shop
+        same = with_wave(habit.take(rows), before, mix, lately) + np.float32(prior.pull) * shop
         events = total.astype(np.float64)
         norm = log_rising(before.astype(np.float64) + prior.pull, events)
         # Counts are whole numbers, and few.
@@ -155,22 +179,17 @@ def _season(mix: Mix, place: int, found: NDArray[np.int64]) -> Singles:
     return np.asarray(season[found], np.float32)
 
 
-def _shop_share(
-    mix: Mix,
-    place: int,
-    found: NDArray[np.int64],
-    key: NDArray[np.intp],
-    count: Singles,
-    total: Singles,
-    runs: Runs,
-) -> Singles:
-    """The shop's share of each pair's key without the pair's user, float32[P]."""
+def _shop_share(mix: Mix, lately: Lately) -> Singles:
+    """The shop's share of each pair's key without the pair's user, float32[n]."""
+    place, found, key, runs = lately.place, lately.found, lately.key, lately.runs
     mass, usual = mix.mass[place], _SMOOTH * mix.usual[found]
-    scale = np.minimum(1.0, _BOUND * AGES_WEEKS[place] / np.maximum(total, 1.0)).astype(np.float32)
+    scale = np.minimum(1.0, _BOUND * AGES_WEEKS[place] / np.maximum(lately.total, 1.0)).astype(
+        np.float32
+    )
     others = (mass[found] + usual).astype(np.float32).take(key)
-    others -= count * runs.spread(scale)
+    others -= lately.count * runs.spread(scale)
     others = np.maximum(others, usual.astype(np.float32).take(key))
-    rest = (1.0 / (mass.sum() - total * scale + _SMOOTH)).astype(np.float32)
+    rest = (1.0 / (mass.sum() - lately.total * scale + _SMOOTH)).astype(np.float32)
     return np.asarray(others * runs.spread(rest))
 
 
@@ -198,14 +217,14 @@ def views(
     made = []
     for place, (count, past) in enumerate(_since(table, key, weights, decay)):
         total = runs.sum(count)
-        shop = _shop_share(mix, place, found, key, count, total, runs)
+        lately = Lately(place, found, key, count, total, runs)
+        shop = _shop_share(mix, lately)
         own = np.float32(prior.own) * past
         before = runs.sum(own)
         own *= _season(mix, place, found).take(key)
         own *= runs.spread(before / np.maximum(runs.sum(own), np.float32(1e-9)))
-        following = followed(mix, place, found, key, count, total, runs)
         shop *= pull
-        share = shop + (own if following is None else with_wave(own, before, following, runs))
+        share = shop + with_wave(own, before, mix, lately)
         share /= runs.spread(before + pull)
         seen = (count, own, share, share * runs.spread(total), total, before)
         made.append(PairView(AGES_WEEKS[place], prior, runs, *seen))

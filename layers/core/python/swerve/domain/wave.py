@@ -9,8 +9,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from swerve.domain.evidence_interest import Lately
     from swerve.domain.population import Mix
-    from swerve.domain.runs import Runs
 
     Floats = NDArray[np.float64]
     Singles = NDArray[np.float32]
@@ -33,36 +33,32 @@ def wave_of(recent: Floats, past: Floats) -> Floats:
     return np.where(more > _ERRORS * error, more, 0.0)
 
 
-def followed(
-    mix: Mix,
-    place: int,
-    found: NDArray[np.int64],
-    key: NDArray[np.intp],
-    count: Singles,
-    total: Singles,
-    runs: Runs,
-) -> tuple[Singles, Singles] | None:
-    """Part of each user's counts that goes with a wave, and each pair's share of it, if any does.
+def with_wave(habit: Singles, before: Singles, mix: Mix, lately: Lately) -> Singles:
+    """A user's past, of which as large a part as he follows a wave goes with it, float32[n].
 
     A wave that takes everybody tells of nobody, but whoever goes much further than the shop does
     has changed: as far as he does, he is believed to follow, and at most `_TIMES_SHOP` times as far
     as the shop.
+
+    Parameters
+    ----------
+    habit : float32[n]
+        The past of the pairs of `lately`.
+    before : float32[U]
+        The whole past of each user.
     """
-    wave = mix.wave[place]
+    wave, runs = mix.wave[lately.place], lately.runs
     whole = wave.sum()
     if not whole:
-        return None
-    part = wave * mix.mass[place].sum() / np.maximum(mix.mass[place], 1e-9)
-    went = runs.sum(count * np.minimum(part, 1.0)[found].astype(np.float32).take(key))
+        return habit
+
+    def of_pairs(by_key: Floats) -> Singles:
+        return by_key[lately.found].astype(np.float32).take(lately.key)
+
+    mass = mix.mass[lately.place]
+    part = np.minimum(wave * mass.sum() / np.maximum(mass, 1e-9), 1.0)
+    went = runs.sum(lately.count * of_pairs(part))
     most = min(_TIMES_SHOP * whole, _MOST)
-    follows = np.minimum(went / np.maximum(total, 1.0), most).astype(np.float32)
-    return follows, (wave / whole)[found].astype(np.float32).take(key)
-
-
-def with_wave(
-    habit: Singles, before: Singles, following: tuple[Singles, Singles], runs: Runs
-) -> Singles:
-    """A user's past, of which as large a part as he follows goes with the wave."""
-    follows, share = following
+    follows = np.minimum(went / np.maximum(lately.total, 1.0), most).astype(np.float32)
     kept = habit * runs.spread(np.float32(1) - follows)
-    return np.asarray(kept + share * runs.spread(follows * before))
+    return np.asarray(kept + of_pairs(wave / whole) * runs.spread(follows * before))
