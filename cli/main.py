@@ -121,7 +121,7 @@ def demo(
 
     1,469,307 purchases of 2,469 households in 53 weekly files of three formats.
 
-    It takes about a minute, 2 GB of memory, and 150 MB of disk below .swerve/demo.
+    It takes half a minute, 1 GB of memory, and 150 MB of disk below .swerve/demo.
 
     [dim]Example:[/dim]  swerve demo --fast --keep
     """
